@@ -1,0 +1,121 @@
+"""A campaign, its revisions, what it was compiled to, and the links in it."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, SmallInteger, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from kairan.models.audience import Recording
+from kairan.models.base import Base, big, id_key
+
+
+class CampaignStatus(StrEnum):
+    """The allowed moves stand in mailer.campaigns.lifecycle.MOVES."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    SENDING = "sending"
+    PAUSED = "paused"
+    SENT = "sent"
+    CANCELLED = "cancelled"
+
+
+class Campaign(Base):
+    """One mail to many members. What it says is in its revisions; `revision` names the one that holds."""
+
+    __tablename__ = "campaigns"
+    __table_args__ = (Index(None, "status", "due_at"),)
+
+    id: Mapped[id_key]
+    name: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(10), default=CampaignStatus.DRAFT)
+    revision: Mapped[int] = mapped_column(default=1)
+    purpose_id: Mapped[int | None] = mapped_column(ForeignKey("purposes.id"))
+    """only for a campaign without lists; else each list brings its own"""
+    recording: Mapped[str] = mapped_column(String(10), default=Recording.IDENTIFIED)
+    record_clicks: Mapped[bool] = mapped_column(default=True)
+    due_at: Mapped[datetime | None]
+    """when a scheduled campaign starts, UTC"""
+    due_wall: Mapped[str | None] = mapped_column(String(16))
+    """the wall time asked for, `2026-11-24T09:00`, with its zone: a change of the zone's rules moves due_at, not the wall time"""
+    due_zone: Mapped[str | None] = mapped_column(String(64))
+    paused_reason: Mapped[str | None] = mapped_column(String(40))
+    """a key of mailer.campaigns.lifecycle.PAUSE_REASONS, NULL when a person paused it"""
+    paused_detail: Mapped[str | None] = mapped_column(Text)
+    snapshot_after: Mapped[big] = mapped_column(default=0)
+    """the last member the snapshot has looked at: where it resumes after a kill"""
+    snapshot_at: Mapped[datetime | None]
+    """when the snapshot was complete; NULL: deliveries are still being written"""
+    audience: Mapped[int] = mapped_column(default=0)
+    """deliveries written by the snapshot"""
+    left_out: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """reason to number of members in the lists who got no delivery"""
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class CampaignList(Base):
+    """A list that brings members in, or keeps them out (`excluded`)."""
+
+    __tablename__ = "campaign_lists"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"), primary_key=True)
+    excluded: Mapped[bool] = mapped_column(default=False)
+
+
+class Revision(Base):
+    """What a campaign said at one time; never changed. Two saves of one base collide on the key: the second is told."""
+
+    __tablename__ = "revisions"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    subject: Mapped[str] = mapped_column(Text, default="")
+    preheader: Mapped[str] = mapped_column(Text, default="")
+    from_name: Mapped[str] = mapped_column(String(200), default="")
+    from_email: Mapped[str] = mapped_column(String(254), default="")
+    reply_to: Mapped[str | None] = mapped_column(String(254))
+    kind: Mapped[str] = mapped_column(String(10), default="html")
+    """content kind: html or text; document, mjml and markdown have their place here"""
+    content: Mapped[str] = mapped_column(Text, default="")
+    """the source in its kind"""
+    text: Mapped[str | None] = mapped_column(Text)
+    """the author's own plain-text part; NULL: written from the content"""
+    saved_by: Mapped[int | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    saved_at: Mapped[datetime]
+
+
+class Program(Base):
+    """A revision compiled for one language and format: fragments and slots (mailer.compose.program.Program as JSON)."""
+
+    __tablename__ = "programs"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    variant: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, default=0)
+    """0: the only one; 1-4 are the variants of an A/B test"""
+    language: Mapped[str] = mapped_column(String(5), primary_key=True)
+    format: Mapped[str] = mapped_column(String(5), primary_key=True)
+    """html, plain (html without beacon and tracked links), text"""
+    body: Mapped[str] = mapped_column(Text)
+
+
+class Link(Base):
+    """One link position in a campaign. A number is never used twice within a campaign, whatever is edited: sent mails point at it."""
+
+    __tablename__ = "links"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(5))
+    """`image` or `text`: which of the two was clicked"""
+    label: Mapped[str] = mapped_column(Text)
+    url: Mapped[str] = mapped_column(Text)
+    """may hold merge fields in path or query; they are resolved at the click"""

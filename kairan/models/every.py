@@ -1,0 +1,20 @@
+"""Imports every family, so that `Base.metadata` is whole for migrations and tests."""
+
+from kairan.models import (
+    accounts,
+    audience,
+    audit,
+    campaigns,
+    consent,
+    deliveries,
+    events,
+    installation,
+    jobs,
+    media,
+    outbox,
+    suppression,
+)
+from kairan.models.base import Base
+
+FAMILIES = (accounts, audience, audit, campaigns, consent, deliveries, events, installation, jobs, media, outbox, suppression)
+metadata = Base.metadata

@@ -1,0 +1,31 @@
+"""Addresses that get no mail, whoever they belong to and whatever a file says."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import LargeBinary, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from kairan.models.base import Base, BigId
+
+
+class SuppressionReason(StrEnum):
+    UNSUBSCRIBED = "unsubscribed"
+    COMPLAINT = "complaint"
+    BOUNCED = "bounced"
+    ERASED = "erased"
+    STAFF = "staff"
+
+
+class Suppression(Base):
+    """The address behind this key gets no marketing mail. Outlives the member: an erased address cannot be imported back."""
+
+    __tablename__ = "suppressions"
+
+    address_key: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    reason: Mapped[str] = mapped_column(String(12))
+    note: Mapped[str] = mapped_column(Text, default="")
+    member_id: Mapped[int | None] = mapped_column(BigId, index=True)
+    campaign_id: Mapped[int | None] = mapped_column(BigId, index=True)
+    """the mail whose link was used: counted as its unsubscribes"""
+    created_at: Mapped[datetime]
