@@ -30,6 +30,10 @@ class AssetsAndCatalogues(BuildHookInterface[Any]):
         build_catalogues()
         if not os.environ.get("KAIRAN_SKIP_ASSETS"):
             build_assets()
+        if version != "editable":
+            # Not as a top-level `templates`, which any other distribution might bring too; kairan.resources finds both places. An
+            # editable install reads the checkout's, where a copy would grow old.
+            build_data["force_include"][str(ROOT / "templates")] = "kairan/_data/templates"
 
 
 def build_assets() -> None:
