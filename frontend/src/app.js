@@ -1,0 +1,9 @@
+// The admin's script: every page works without it; it only makes them quicker.
+import "htmx.org/dist/htmx.esm.js";
+import "./ui/confirm.js";
+import "./ui/editor.js";
+import "./ui/keys.js";
+import "./ui/menus.js";
+import "./ui/saving.js";
+
+document.documentElement.classList.add("scripted");

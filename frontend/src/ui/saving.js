@@ -1,0 +1,66 @@
+// Steps of a campaign save by themselves: 1.2 s after the last key, and before the page is left.
+// The answer carries the new revision; 409 says that somebody else saved first, and nothing is overwritten.
+const PAUSE_MS = 1200;
+
+for (const form of document.querySelectorAll("form[data-autosave]")) watch(form);
+
+function watch(form) {
+  const state = document.querySelector("[data-savestate]");
+  let timer = 0;
+  let running = null;
+  let dirty = false;
+
+  const say = (name) => {
+    state.dataset.state = name;
+    state.textContent = state.dataset[name];
+  };
+
+  const save = async () => {
+    clearTimeout(timer);
+    if (!dirty || state.dataset.state === "conflict") return;
+    dirty = false;
+    say("saving");
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: new FormData(form), headers: { Accept: "application/json" } });
+      const told = answer.headers.get("Content-Type")?.includes("json") ? await answer.json() : {};
+      if (answer.status === 409) return conflict(told);
+      if (!answer.ok) throw new Error(String(answer.status));
+      if (told.revision && form.elements.base) form.elements.base.value = told.revision;
+      say(dirty ? "unsaved" : "saved");
+      form.dispatchEvent(new CustomEvent("autosaved", { bubbles: true, detail: told }));
+    } catch {
+      dirty = true;
+      say("failed");
+    }
+  };
+
+  const conflict = () => {
+    say("conflict");
+    document.querySelector("[data-conflict]")?.removeAttribute("hidden");
+  };
+
+  const touched = () => {
+    dirty = true;
+    if (state.dataset.state !== "conflict") say("unsaved");
+    clearTimeout(timer);
+    timer = setTimeout(() => (running = save()), PAUSE_MS);
+  };
+
+  form.addEventListener("input", touched);
+  form.addEventListener("submit", () => {
+    clearTimeout(timer);
+    dirty = false;
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (dirty) event.preventDefault();
+  });
+  // A link to the next step waits for the save that is on its way.
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("a[data-after-save]");
+    if (!link || (!dirty && !running) || state.dataset.state === "conflict") return;
+    event.preventDefault();
+    await running;
+    await save();
+    if (!dirty) location.assign(link.href);
+  });
+}

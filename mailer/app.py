@@ -1,0 +1,136 @@
+"""The web application: for members (public), for people who work with it (admin), or both in one process."""
+
+import importlib
+import logging
+from typing import Any
+
+from flask import Flask, get_flashed_messages, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from kairan import i18n, resources
+from kairan import runtime as process
+from kairan.runtime import Runtime
+from mailer.accounts.authorize import may
+from mailer.web import assets, edge, errors, gatekeeper, navigation, paging, standing, words
+
+log = logging.getLogger(__name__)
+
+PUBLIC = ("mailer.web.health", "unsubscribe.pages", "mailer.web.member_pages", "mailer.media.routes")
+ADMIN = (
+    "mailer.web.signin",
+    "mailer.web.first_run",
+    "mailer.web.home",
+    "mailer.web.campaigns",
+    "mailer.web.campaign_steps",
+    "mailer.web.sending",
+    "mailer.web.campaign_progress",
+    "mailer.web.campaign_report",
+    "mailer.web.previews",
+    "mailer.web.members",
+    "mailer.web.lists",
+    "mailer.web.imports",
+    "mailer.web.suppressions",
+    "mailer.web.settings",
+    "mailer.web.jobs",
+    "mailer.web.search",
+    "mailer.api.routes",
+    "mailer.ops.demo_inbox",
+)
+"""modules with a `blueprint`"""
+OURS = ("kairan", "mailer", "tracking", "unsubscribe")
+
+
+def create_app(runtime: Runtime | None = None) -> Flask:
+    """Everything in one process, as `kairan up` and `kairan demo` run it."""
+    return _make(runtime, PUBLIC + ADMIN, tracked=True)
+
+
+def create_public_app(runtime: Runtime | None = None) -> Flask:
+    """What members and their mail programs reach: /u /p /v /c /o /m /about/tracking. No sign-in, no cookie."""
+    return _make(runtime, PUBLIC, tracked=True)
+
+
+def create_admin_app(runtime: Runtime | None = None) -> Flask:
+    """What the organisation's own people and programs reach."""
+    return _make(runtime, ("mailer.web.health", *ADMIN), tracked=False)
+
+
+def _make(runtime: Runtime | None, modules: tuple[str, ...], *, tracked: bool) -> Flask:
+    if runtime is None:
+        runtime = process.runtime()
+    else:
+        process.use(runtime)
+    app = Flask("mailer", static_folder=str(resources.ROOT / "mailer/static"), template_folder=str(resources.path("templates/pages")))
+    app.secret_key = runtime.secrets.session  # signs the flash messages; who is signed in is kept in the database
+    app.config.update(
+        SESSION_COOKIE_NAME="kairan_flash",
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=runtime.settings.base_url.startswith("https:"),
+        SEND_FILE_MAX_AGE_DEFAULT=None,
+        TRAP_HTTP_EXCEPTIONS=False,
+    )
+    app.extensions["kairan"] = runtime
+    gatekeeper.guard(app)
+    errors.install(app)
+    words.install(app)
+    _install_template_words(app)
+    for module in modules:
+        _register(app, module)
+    _wrap(app, runtime, tracked)
+    return app
+
+
+def _register(app: Flask, module: str) -> None:
+    """A part of ours that is not there yet is left out; one that is there and broken stops the start."""
+    try:
+        found = importlib.import_module(module)
+    except ImportError as missing:
+        if (missing.name or "").split(".")[0] not in OURS:
+            raise
+        log.warning("left out: %s (%s is not there)", module, missing.name)
+        return
+    app.register_blueprint(found.blueprint)
+
+
+def _wrap(app: Flask, runtime: Runtime, tracked: bool) -> None:
+    """Trusted proxies first, then the tracking fast path, which answers /o and /c before Flask sees them."""
+    inner: Any = app.wsgi_app
+    if tracked:
+        try:
+            endpoint = importlib.import_module("tracking.endpoint")
+        except ModuleNotFoundError:
+            log.warning("left out: tracking.endpoint")
+        else:
+            inner = endpoint.wrap(inner, runtime)
+    hops = runtime.settings.proxy_hops
+    app.wsgi_app = ProxyFix(inner, x_for=hops, x_proto=hops, x_host=hops) if hops else inner  # type: ignore[method-assign]
+
+
+def _install_template_words(app: Flask) -> None:
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(
+        _=i18n.gettext,
+        ngettext=i18n.ngettext,
+        asset=assets.url,
+        icon=assets.icon,
+        csrf_token=gatekeeper.csrf_token,
+        navigation=navigation.items,
+        same_page=paging.same_page,
+        flashes=lambda: get_flashed_messages(with_categories=True),
+        going_out=standing.going_out,
+        running_jobs=standing.running_jobs,
+    )
+
+    @app.context_processor
+    def words_of_this_request() -> dict[str, Any]:
+        found = edge.person()
+        theme = found.theme if found else request.cookies.get("kairan_theme", "auto")
+        return {
+            "person": found,
+            "may": lambda action, thing=None: may(found, action, thing),
+            "language": i18n.language(),
+            "theme": theme,
+            "assets_built": assets.are_built(),
+            "here": request.full_path.rstrip("?") if request.method == "GET" else request.path,
+        }

@@ -1,0 +1,207 @@
+"""What pages show about campaigns: lists, states, results. Reads only."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy.orm import Session
+
+from kairan.models.audience import List
+from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus, Revision
+from kairan.models.deliveries import Delivery, State
+from kairan.models.events import EventKind, Rollup
+
+GOING_OUT = (CampaignStatus.SENDING, CampaignStatus.PAUSED)
+TABS = {
+    "draft": (CampaignStatus.DRAFT,),
+    "scheduled": (CampaignStatus.SCHEDULED,),
+    "sending": GOING_OUT,
+    "sent": (CampaignStatus.SENT, CampaignStatus.CANCELLED),
+}
+FINAL = (State.ACCEPTED, State.REJECTED, State.UNCERTAIN, State.SUPPRESSED, State.CANCELLED, State.FAILED, State.EXPIRED)
+COUNT_CACHE_S = 1.0
+BAR_ORDER = ("accepted", "uncertain", "deferred", "rejected", "failed", "expired", "suppressed", "cancelled", "sending", "queued")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many deliveries of a campaign are in each state."""
+
+    states: dict[str, int] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> int:
+        return self.states.get(name, 0)
+
+    @property
+    def total(self) -> int:
+        return sum(self.states.values())
+
+    @property
+    def ended(self) -> int:
+        return sum(self[state.name.lower()] for state in FINAL)
+
+    @property
+    def parts(self) -> list[tuple[str, int]]:
+        return [(name, self[name]) for name in BAR_ORDER]
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A campaign on its way, as the banner shows it."""
+
+    id: int
+    name: str
+    status: str
+    audience: int
+    ended: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a sent campaign did, by people."""
+
+    accepted: int = 0
+    opened: int = 0
+    clicked: int = 0
+
+    @property
+    def open_rate(self) -> float | None:
+        return self.opened / self.accepted if self.accepted else None
+
+    @property
+    def click_rate(self) -> float | None:
+        return self.clicked / self.accepted if self.accepted else None
+
+
+_counted: dict[tuple[int, int], tuple[float, Counts]] = {}
+
+
+def counts(session: Session, campaign_id: int) -> Counts:
+    """Kept for a second: a hundred open progress pages ask for the same."""
+    key = (id(session.get_bind().engine), campaign_id)
+    held = _counted.get(key)
+    if held and time.monotonic() - held[0] < COUNT_CACHE_S:
+        return held[1]
+    fresh = Counts(
+        {
+            State(state).name.lower(): number
+            for state, number in session.execute(
+                select(Delivery.state, func.count()).where(Delivery.campaign_id == campaign_id).group_by(Delivery.state)
+            )
+        }
+    )
+    if len(_counted) > 500:
+        _counted.clear()
+    _counted[key] = (time.monotonic(), fresh)
+    return fresh
+
+
+def going_out(session: Session) -> list[Going]:
+    rows = session.scalars(select(Campaign).where(Campaign.status.in_(GOING_OUT)).order_by(Campaign.started_at).limit(5))
+    return [going(session, campaign) for campaign in rows]
+
+
+def going(session: Session, campaign: Campaign) -> Going:
+    return Going(campaign.id, campaign.name, campaign.status, campaign.audience, counts(session, campaign.id).ended)
+
+
+def results(session: Session, campaign_ids: Sequence[int]) -> dict[int, Result]:
+    """From the roll-ups and one count of deliveries: a page of fifty campaigns costs two queries."""
+    if not campaign_ids:
+        return {}
+    accepted: dict[int, int] = {
+        row[0]: row[1]
+        for row in session.execute(
+            select(Delivery.campaign_id, func.count())
+            .where(Delivery.campaign_id.in_(campaign_ids), Delivery.state == State.ACCEPTED)
+            .group_by(Delivery.campaign_id)
+        )
+    }
+    is_open = and_(Rollup.kind == EventKind.OPEN, Rollup.link == 0)
+    sums = select(
+        Rollup.campaign_id,
+        func.sum(case((is_open, Rollup.unique), else_=0)),
+        func.sum(case((Rollup.kind == EventKind.CLICK, Rollup.unique_any), else_=0)),
+    )
+    engaged = {
+        row[0]: (row[1], row[2]) for row in session.execute(sums.where(Rollup.campaign_id.in_(campaign_ids)).group_by(Rollup.campaign_id))
+    }
+    return {number: Result(accepted.get(number, 0), *engaged.get(number, (0, 0))) for number in campaign_ids}
+
+
+def listed(session: Session, tab: str, search: str, after: int | None, limit: int) -> list[Campaign]:
+    query = select(Campaign).where(Campaign.status.in_(TABS[tab])).order_by(Campaign.id.desc()).limit(limit)
+    if search:
+        query = query.where(matches(search))
+    if after:
+        query = query.where(Campaign.id < after)
+    return list(session.scalars(query))
+
+
+def matches(search: str) -> ColumnElement[bool]:
+    """Name or present subject contains it."""
+    pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    in_subject = (
+        select(Revision.campaign_id)
+        .where(Revision.campaign_id == Campaign.id, Revision.number == Campaign.revision, Revision.subject.ilike(pattern, escape="\\"))
+        .exists()
+    )
+    return or_(Campaign.name.ilike(pattern, escape="\\"), in_subject)
+
+
+def tab_counts(session: Session) -> dict[str, int]:
+    found: dict[Any, int] = {row[0]: row[1] for row in session.execute(select(Campaign.status, func.count()).group_by(Campaign.status))}
+    return {tab: sum(found.get(status, 0) for status in statuses) for tab, statuses in TABS.items()}
+
+
+def subjects(session: Session, campaigns: Sequence[Campaign]) -> dict[int, str]:
+    ids = [campaign.id for campaign in campaigns]
+    rows = session.execute(
+        select(Revision.campaign_id, Revision.subject)
+        .join(Campaign, Campaign.id == Revision.campaign_id)
+        .where(Revision.campaign_id.in_(ids), Revision.number == Campaign.revision)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def list_names(session: Session, campaign_ids: Sequence[int]) -> dict[int, list[str]]:
+    rows = session.execute(
+        select(CampaignList.campaign_id, List.name)
+        .join(List, List.id == CampaignList.list_id)
+        .where(CampaignList.campaign_id.in_(campaign_ids), CampaignList.excluded.is_(False))
+        .order_by(List.name)
+    )
+    found: dict[int, list[str]] = {}
+    for campaign_id, name in rows:
+        found.setdefault(campaign_id, []).append(name)
+    return found
+
+
+def last_problems(session: Session, campaign_id: int, limit: int = 5) -> list[Any]:
+    """The servers' last words, alike ones together: code, reply, how many."""
+    troubled = (State.REJECTED, State.DEFERRED, State.UNCERTAIN, State.FAILED, State.EXPIRED)
+    return list(
+        session.execute(
+            select(Delivery.state, Delivery.code, func.min(Delivery.reply).label("reply"), func.count().label("number"), Delivery.reason)
+            .where(Delivery.campaign_id == campaign_id, Delivery.state.in_(troubled))
+            .group_by(Delivery.state, Delivery.code, Delivery.reason)
+            .order_by(func.count().desc())
+            .limit(limit)
+        )
+    )
+
+
+def rate_per_s(session: Session, campaign_id: int, now: datetime, window_s: int = 20) -> float:
+    """Deliveries that ended within the last seconds, a second."""
+    from datetime import timedelta
+
+    since = now - timedelta(seconds=window_s)
+    number = session.scalar(
+        select(func.count()).where(
+            Delivery.campaign_id == campaign_id, Delivery.state.in_((State.ACCEPTED, State.REJECTED)), Delivery.ended_at > since
+        )
+    )
+    return (number or 0) / window_s

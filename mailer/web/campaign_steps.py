@@ -1,0 +1,261 @@
+"""The three steps of a campaign: recipients, content, review. Each saves by itself and can be left and entered at will."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from flask import Blueprint, abort, jsonify, render_template, request
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from kairan.i18n import gettext as _
+from kairan.models.audience import Attribute, List, Purpose, Recording, Subscription
+from kairan.models.campaigns import Campaign, CampaignStatus, Revision
+from mailer.audience import selection
+from mailer.campaigns import lifecycle, preflight, revisions
+from mailer.web import edge, sending
+from mailer.web.forms import Form
+
+blueprint = Blueprint("campaign_steps", __name__)
+FIELDS = ("first_name", "last_name", "email", "locale")
+CONTENT_MAX = 1_000_000
+EDITABLE = (CampaignStatus.DRAFT, CampaignStatus.PAUSED)
+
+
+def find(session: Session, campaign_id: int) -> Campaign:
+    return session.get(Campaign, campaign_id) or abort(404)
+
+
+# ---- recipients
+
+
+@blueprint.get("/campaigns/<int:campaign_id>/recipients")
+@edge.allowed("campaign.view")
+def recipients(campaign_id: int) -> str:
+    return _recipients(campaign_id, None)
+
+
+@blueprint.post("/campaigns/<int:campaign_id>/recipients")
+@edge.allowed("campaign.edit")
+def save_recipients(campaign_id: int) -> "Response | tuple[str, int]":
+    form = Form(request.form)
+    name = form.text("name", _("Name"))
+    recording = form.choice("recording", _("What is recorded"), list(Recording))
+    if not form.is_right:
+        return (jsonify(errors=form.errors), 422) if edge.wants_json() else (_recipients(campaign_id, form), 422)  # type: ignore[return-value]
+    excluded = form.ids("exclude")
+    reach = lifecycle.Reach(
+        lists=tuple(number for number in form.ids("lists") if number not in excluded), excluded=tuple(excluded), recording=recording
+    )
+    with edge.writing() as session:
+        campaign = find(session, campaign_id)
+        try:
+            lifecycle.set_reach(session, campaign, reach, now=edge.now())
+        except revisions.NotEditable:
+            abort(409)
+        except lifecycle.UnknownList:
+            abort(404)
+        campaign.name = name
+    if edge.wants_json():
+        return jsonify(saved=True)
+    return edge.back_to(f"/campaigns/{campaign_id}/{'content' if form.raw('go') == 'on' else 'recipients'}")
+
+
+@blueprint.get("/campaigns/<int:campaign_id>/recipients/count")
+@edge.allowed("campaign.view")
+def count(campaign_id: int) -> str:
+    """The part of the page that says how many get the mail, and why others do not."""
+    with edge.reading() as session:
+        campaign = find(session, campaign_id)
+        reached, left_out = selection.count(session, campaign_id, edge.now())
+    return render_template("admin/_reach.html", campaign=campaign, reached=reached, left_out=left_out)
+
+
+def _recipients(campaign_id: int, form: Form | None) -> str:
+    with edge.reading() as session:
+        campaign = find(session, campaign_id)
+        reach = lifecycle.reach_of(session, campaign)
+        reached, left_out = selection.count(session, campaign_id, edge.now())
+        return render_template(
+            "admin/campaign_recipients.html",
+            campaign=campaign,
+            form=form,
+            reach=reach,
+            lists=lists_with_numbers(session),
+            reached=reached,
+            left_out=left_out,
+            ready=ready(session, campaign),
+            editable=campaign.status == CampaignStatus.DRAFT and edge.can("campaign.edit"),
+        )
+
+
+def lists_with_numbers(session: Session) -> Sequence[Any]:
+    """(list, purpose's name, members in it now), by name."""
+    members = (
+        select(Subscription.list_id, func.count().label("number"))
+        .where(Subscription.ended_at.is_(None))
+        .group_by(Subscription.list_id)
+        .subquery()
+    )
+    return list(
+        session.execute(
+            select(List, Purpose.name.label("purpose"), func.coalesce(members.c.number, 0).label("number"))
+            .join(Purpose, Purpose.id == List.purpose_id)
+            .outerjoin(members, members.c.list_id == List.id)
+            .where(List.archived_at.is_(None))
+            .order_by(List.name)
+        )
+    )
+
+
+def ready(session: Session, campaign: Campaign) -> set[str]:
+    """The steps that need nothing more."""
+    revision = revisions.current(session, campaign)
+    done = set()
+    if lifecycle.reach_of(session, campaign).lists:
+        done.add("recipients")
+    if revision.subject and revision.from_email and revision.content.strip():
+        done.add("content")
+    return done
+
+
+# ---- content
+
+
+@blueprint.get("/campaigns/<int:campaign_id>/content")
+@edge.allowed("campaign.view")
+def content(campaign_id: int) -> str:
+    with edge.reading() as session:
+        campaign = find(session, campaign_id)
+        return _content(session, campaign, revisions.current(session, campaign), None)
+
+
+@blueprint.post("/campaigns/<int:campaign_id>/content")
+@edge.allowed("campaign.edit")
+def save_content(campaign_id: int) -> Any:
+    form = Form(request.form)
+    changes, base = read_content(form), form.raw("base")
+    if not form.is_right:
+        return _wrong_content(campaign_id, form)
+    with edge.writing() as session:
+        find(session, campaign_id)
+        try:
+            saved = revisions.save(session, campaign_id, int(base), changes, now=edge.now(), by=edge.signed_in().id)
+        except revisions.RevisionConflict as conflict:
+            theirs = conflict.theirs
+        except revisions.NotEditable:
+            abort(409)
+        else:
+            return _saved(campaign_id, form, saved.number)
+    if edge.wants_json():
+        return jsonify(conflict=True, revision=theirs.number), 409
+    return _both_versions(campaign_id, form, theirs), 409
+
+
+def read_content(form: Form) -> dict[str, object]:
+    """What the form says, as fields of a revision. A draft may be unfinished, so only impossible values are errors."""
+    kind = form.choice("kind", _("Kind"), revisions.KINDS)
+    changes: dict[str, object] = {
+        "subject": form.text("subject", _("Subject"), required=False, max_length=500),
+        "preheader": form.text("preheader", _("Preheader"), required=False, max_length=500),
+        "from_name": form.text("from_name", _("Sender name"), required=False),
+        "from_email": form.email("from_email", _("Sender address"), required=False),
+        "reply_to": form.email("reply_to", _("Reply address"), required=False) or None,
+        "kind": kind,
+        "content": form.values.get("content", "").replace("\r\n", "\n"),
+        "text": form.values.get("text", "").replace("\r\n", "\n").strip() or None,
+    }
+    if len(str(changes["content"])) > CONTENT_MAX:
+        form.wrong("content", _("The content is longer than %(count)s characters.", count=CONTENT_MAX))
+    if not form.raw("base").isdigit():
+        form.wrong("base", _("Load this page again."))
+    return changes
+
+
+def _saved(campaign_id: int, form: Form, number: int) -> Response:
+    if edge.wants_json():
+        return jsonify(saved=True, revision=number)
+    if form.raw("go") == "on":
+        return edge.back_to(f"/campaigns/{campaign_id}/review")
+    return edge.back_to(f"/campaigns/{campaign_id}/content", _("Saved."))
+
+
+def _wrong_content(campaign_id: int, form: Form) -> Any:
+    if edge.wants_json():
+        return jsonify(errors=form.errors), 422
+    with edge.reading() as session:
+        campaign = find(session, campaign_id)
+        return _content(session, campaign, revisions.current(session, campaign), form), 422
+
+
+def _content(session: Session, campaign: Campaign, revision: Revision, form: Form | None) -> str:
+    start = {name: value for name, value in asdict(revisions.content_of(revision)).items()}
+    return render_template(
+        "admin/campaign_content.html",
+        campaign=campaign,
+        revision=revision,
+        form=form or Form(None, base=revision.number, **start),
+        merge_fields=merge_fields(session),
+        ready=ready(session, campaign),
+        editable=campaign.status in EDITABLE and edge.can("campaign.edit"),
+    )
+
+
+def merge_fields(session: Session) -> list[tuple[str, str]]:
+    """(what is inserted, what it is called)."""
+    labels = {"first_name": _("First name"), "last_name": _("Last name"), "email": _("E-mail address"), "locale": _("Language")}
+    fallback = _("member")
+    built_in = [(f'{{{{ member.{name} | default: "{fallback}" }}}}', labels[name]) for name in FIELDS]
+    own = session.scalars(select(Attribute).order_by(Attribute.name))
+    named = [(f'{{{{ member.{row.name} | default: "" }}}}', row.label_ja or row.label_en or row.name) for row in own]
+    return [*built_in, *named, ("{{ unsubscribe_url }}", _("Unsubscribe link"))]
+
+
+def _both_versions(campaign_id: int, form: Form, theirs: Revision) -> str:
+    from kairan.models.accounts import Account
+
+    with edge.reading() as session:
+        campaign = find(session, campaign_id)
+        author = session.get(Account, theirs.saved_by) if theirs.saved_by else None
+    return render_template("admin/campaign_conflict.html", campaign=campaign, form=form, theirs=theirs, author=author)
+
+
+# ---- review
+
+
+@blueprint.get("/campaigns/<int:campaign_id>/review")
+@edge.allowed("campaign.view")
+def review(campaign_id: int) -> str:
+    return show_review(campaign_id, None)
+
+
+def show_review(campaign_id: int, form: Form | None) -> str:
+    with edge.reading() as session:
+        campaign = find(session, campaign_id)
+        findings = preflight.check(session, campaign_id, edge.runtime().settings, now=edge.now())
+        reached, left_out = selection.count(session, campaign_id, edge.now())
+        return render_template(
+            "admin/campaign_review.html",
+            campaign=campaign,
+            revision=revisions.current(session, campaign),
+            form=form,
+            findings=findings,
+            stopped=preflight.has_errors(findings),
+            where=where,
+            reached=reached,
+            left_out=left_out,
+            ready=ready(session, campaign),
+            tests=sending.recent_tests(session, campaign_id),
+            zone=edge.zone().key,
+            view=request.args.get("view", "desktop"),
+        )
+
+
+def where(campaign_id: int, place: str) -> str:
+    """The page and field that a finding speaks of."""
+    if place.startswith("recipients"):
+        return f"/campaigns/{campaign_id}/recipients"
+    if place.startswith("settings"):
+        return "/settings"
+    return f"/campaigns/{campaign_id}/content#{place.split(':', 1)[0] or 'content'}"

@@ -1,0 +1,123 @@
+"""How pages say numbers, times and states: Jinja filters, and the tables of labels (glossary: SCREENS.md)."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from babel.dates import format_timedelta
+from flask import Flask
+
+from kairan import i18n
+from kairan.i18n import lazy_gettext as _
+from kairan.models.campaigns import CampaignStatus
+from kairan.models.deliveries import State
+from mailer.web import edge
+from unsubscribe import allowed
+
+CAMPAIGN_STATUS = {
+    "draft": _("Draft"),
+    "scheduled": _("Scheduled"),
+    "sending": _("Sending"),
+    "paused": _("Paused"),
+    "sent": _("Sent"),
+    "cancelled": _("Cancelled"),
+}
+DELIVERY_STATE = {
+    "queued": _("Queued"),
+    "sending": _("Being sent"),
+    "accepted": _("Accepted"),
+    "rejected": _("Rejected"),
+    "deferred": _("Deferred"),
+    "uncertain": _("Uncertain"),
+    "suppressed": _("Suppressed"),
+    "cancelled": _("Cancelled"),
+    "failed": _("Failed"),
+    "expired": _("Expired"),
+}
+JOB_STATE = {"queued": _("Waiting"), "running": _("Running"), "done": _("Done"), "failed": _("Failed")}
+JOB_KIND = {"import": _("Import of members"), "export": _("Export"), "rebuild": _("Rebuild of reports")}
+ROLE = {"admin": _("Administrator"), "marketer": _("Marketer"), "analyst": _("Analyst"), "privacy_officer": _("Privacy officer")}
+FORMAT = {"html": _("HTML"), "text": _("Plain text")}
+RECORDING = {"identified": _("Recorded for the member"), "aggregate": _("Counted without the member"), "none": _("Not recorded")}
+SUPPRESSION = {
+    "unsubscribed": _("Unsubscribed"),
+    "complaint": _("Reported as spam"),
+    "bounced": _("Address does not exist"),
+    "erased": _("Erased on request"),
+    "staff": _("Entered by staff"),
+}
+CONSENT_ACT = {
+    "opt_in": _("Agreed"),
+    "opt_out": _("Left a list"),
+    "leave_all": _("Ended all mail"),
+    "return": _("Came back"),
+    "choose": _("Changed the choices"),
+    "suppress": _("Put on the suppression list"),
+    "release": _("Taken off the suppression list"),
+    "suspend": _("Suspension of use"),
+    "resume": _("End of the suspension"),
+    "guardian": _("Guardian confirmed"),
+    "erase": _("Erased"),
+}
+CONSENT_SOURCE = {
+    "import": _("Import"),
+    "api": _("API"),
+    "form": _("Sign-up form"),
+    "one_click": _("One-click unsubscribe"),
+    "page": _("Page for members"),
+    "mailto": _("Mail"),
+    "staff": _("Staff"),
+    "bounce": _("Bounce"),
+    "complaint": _("Complaint"),
+}
+LINK_KIND = {"image": _("Image"), "text": _("Text")}
+
+
+def _label(table: Mapping[str, object]) -> Callable[[object], str]:
+    return lambda key: str(table.get(str(key), key))
+
+
+def install(app: Flask) -> None:
+    app.jinja_env.filters.update(
+        number=lambda value: i18n.number(value or 0),
+        percent=lambda share, digits=1: "–" if share is None else i18n.percent(share, digits),
+        moment=lambda value: i18n.moment(value, edge.zone()),
+        date=lambda value: i18n.date(value, edge.zone()),
+        exact=exact,
+        ago=lambda value: i18n.ago(value, edge.now()),
+        iso=lambda value: value.isoformat(timespec="seconds"),
+        state_name=lambda state: State(state).name.lower(),
+        language_name=i18n.language_name,
+        campaign_status=_label(CAMPAIGN_STATUS),
+        delivery_state=_label(DELIVERY_STATE),
+        job_state=_label(JOB_STATE),
+        job_kind=_label(JOB_KIND),
+        role=_label(ROLE),
+        format_name=_label(FORMAT),
+        recording=_label(RECORDING),
+        suppression=_label(SUPPRESSION),
+        consent_act=_label(CONSENT_ACT),
+        consent_source=_label(CONSENT_SOURCE),
+        left_out=_label(allowed.REASONS),
+        link_kind=_label(LINK_KIND),
+        size=size,
+        duration=duration,
+    )
+    app.jinja_env.globals.update(STATUSES=[status.value for status in CampaignStatus])
+
+
+def exact(value: datetime) -> str:
+    """With its zone, for the tooltip of a relative time."""
+    return f"{i18n.moment(value, edge.zone())} {value.astimezone(edge.zone()).tzname()}"
+
+
+def size(count: float) -> str:
+    for unit in ("B", "KB", "MB"):
+        if count < 1024:
+            return f"{i18n.number(round(count, 1))} {unit}"
+        count /= 1024
+    return f"{i18n.number(round(count, 1))} GB"
+
+
+def duration(seconds: float) -> str:
+    """About how long: minutes under an hour, else hours and minutes."""
+    return str(format_timedelta(seconds, granularity="minute" if seconds > 90 else "second", locale=i18n.language()))
