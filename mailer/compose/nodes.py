@@ -83,19 +83,6 @@ def joined(nodes: Iterable[Node]) -> Nodes:
     return tuple(done)
 
 
-def values(nodes: Iterable[Node]) -> Iterable[Value]:
-    """Every value that is put out, in document order; those in conditions are not."""
-    for node in nodes:
-        if isinstance(node, Output):
-            yield node.value
-        elif isinstance(node, HeaderText):
-            yield from values(node.nodes)
-        elif isinstance(node, Choice):
-            for _, branch in node.branches:
-                yield from values(branch)
-            yield from values(node.otherwise)
-
-
 def as_json(nodes: Nodes) -> list[Any]:
     return [_node_json(node) for node in nodes]
 

@@ -25,7 +25,7 @@ def preview(
     if page is None or text:
         own = written_text.read(source) if source.has_text else None
         nodes = written_text.body(source, own, [], layout) if own is not None else pages.text(page, source, layout) if page else ()
-        return _text_page(render(nodes, recipient), language)
+        return _text_page(render(pages.addressed(nodes, source.base_url), recipient), language)
     if dark is not None:
         for style in page.root.iter("style"):
             style.text = in_scheme(style.text or "", dark)
