@@ -34,7 +34,7 @@ _ANYBODY = Recipient(0, 0, "member@example.org", "", "", "", {})
 def check(source: Source) -> list[Finding]:
     """Errors first. Never raises: what keeps the content from becoming a mail is an error here."""
     findings = [*_sender(source), *_errors(source)]
-    if any(finding.level == "error" and finding.where.startswith(("content", "text")) for finding in findings):
+    if any(finding.level == "error" and finding.where.startswith(("content", "text", "preheader")) for finding in findings):
         return findings
     return sorted([*findings, *_warnings(source)], key=lambda finding: finding.level != "error")
 

@@ -16,7 +16,10 @@ from mailer.compose.nodes import Choice, Mark, Node, Nodes, Output, OwnUrl, Text
 from mailer.compose.source import Source, scope
 from mailer.compose.standins import URL_ATTRIBUTES, StandIns, Writer, is_after_host, written_constants
 
-_DOCTYPE = re.compile(r"\s*(<!doctype\s[^>]{0,300}>)", re.IGNORECASE)
+# Those of HTML and XHTML, whose names choose how a program lays the mail out; any other could name a file.
+_DOCTYPE = re.compile(
+    r"\s*(<!doctype\s+html(?:\s+public\s+\"-//W3C//DTD [\w. /]+//EN\"(?:\s+\"http://www\.w3\.org/TR/[\w./-]+\")?)?\s*>)", re.IGNORECASE
+)
 _OWN_PATHS = {"unsubscribe_url": "/u/", "preferences_url": "/p/", "view_url": "/v/"}
 _HIDDEN = "display:none;font-size:1px;line-height:1px;max-height:0;max-width:0;opacity:0;overflow:hidden;mso-hide:all"
 # Fills the line that an inbox shows, so that it does not go on with the mail's first words: some 140 characters are shown.
@@ -187,9 +190,7 @@ def _may_stand(name: str, value: str, standins: StandIns) -> bool:
     if any(isinstance(node, OwnUrl) for node in held[1:]):
         return False
     return all(isinstance(node, OwnUrl) or (isinstance(node, Output) and node.context == "url") for node in held) and (
-        isinstance(held[0], OwnUrl) or is_after_host(value.split(standins.prefix)[0], standins)
-        if held
-        else False
+        isinstance(held[0], OwnUrl) or is_after_host(value.split(standins.prefix)[0], standins) if held else False
     )
 
 

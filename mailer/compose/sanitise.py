@@ -15,6 +15,8 @@ _CODE = {"script", "noscript", "iframe", "frame", "frameset", "noframes", "noemb
 _CONTROLS = {"input", "button", "select", "textarea", "option", "datalist", "dialog", "portal", "slot"}
 _REMOVED = frozenset({*_CODE, *_CONTROLS, "base", "link", "svg", "math", "xmp", "plaintext"})
 _UNWRAPPED = frozenset({"form", "fieldset", "legend", "label"})
+# They have no end tag; the parser may have put what follows into them.
+_VOID = frozenset({"embed", "input", "base", "link"})
 _REMOVED_ATTRIBUTES = frozenset({"srcdoc", "ping", "nonce", "integrity", "data-lid", "data-premailer", "contenteditable", "is"})
 _KEPT_META = frozenset({"content-type", "x-ua-compatible"})
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
@@ -74,7 +76,7 @@ def _element(element: etree._Element, removed: set[str]) -> None:
     tag = str(element.tag).lower()
     if tag in _REMOVED or (tag == "meta" and element.get("http-equiv", "content-type").lower() not in _KEPT_META):
         removed.add(f"<{tag}>")
-        drop(element)
+        (_unwrap if tag in _VOID else drop)(element)
         return
     for name in list(element.attrib):
         _attribute(element, str(name), removed)
