@@ -69,7 +69,10 @@ def sparkline(values: Sequence[float], *, title: str) -> Markup:
     top = max(values, default=0) or 1
     step = 100 / max(1, len(values) - 1)
     points = " ".join(f"{place * step:.1f},{23 - 21 * value / top:.1f}" for place, value in enumerate(values))
-    svg = '<svg class="chart spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label="{}"><polyline class="line s1" points="{}"/></svg>'
+    svg = (
+        '<svg class="chart spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label="{}">'
+        '<polyline class="line s1" points="{}"/></svg>'
+    )
     return Markup(svg).format(title, points)
 
 
@@ -103,7 +106,10 @@ def _line_chart(
             ends = f"{x(0)},{y(0)} {points} {x(len(line.values) - 1)},{y(0)}"
             parts.append(Markup('<polygon class="area" points="{}"/>').format(ends))
         parts.append(Markup('<polyline class="line s{}" points="{}"/>').format(place, points))
-    svg = '<svg class="chart {}" viewBox="0 0 {} {}" role="img" aria-labelledby="{}-title {}-text"><title id="{}-title">{}</title><desc id="{}-text">{}</desc>{}</svg>'
+    svg = (
+        '<svg class="chart {}" viewBox="0 0 {} {}" role="img" aria-labelledby="{}-title {}-text">'
+        '<title id="{}-title">{}</title><desc id="{}-text">{}</desc>{}</svg>'
+    )
     return Markup(svg).format(kind, width, height, name, name, name, title, name, description, Markup("").join(parts))
 
 

@@ -100,7 +100,7 @@ def counts(session: Session, campaign_id: int) -> Counts:
 
 
 def going_out(session: Session) -> list[Going]:
-    rows = session.scalars(select(Campaign).where(Campaign.status.in_(GOING_OUT)).order_by(Campaign.started_at).limit(5))
+    rows = session.scalars(select(Campaign).where(Campaign.status == CampaignStatus.SENDING).order_by(Campaign.started_at).limit(5))
     return [going(session, campaign) for campaign in rows]
 
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from babel.dates import format_timedelta
 from flask import Flask
 
-from kairan import i18n
+from kairan import addresses, i18n
 from kairan.i18n import lazy_gettext as _
+from kairan.models.audience import Member
 from kairan.models.campaigns import CampaignStatus
 from kairan.models.deliveries import State
 from mailer.web import edge
@@ -69,6 +70,15 @@ CONSENT_SOURCE = {
     "bounce": _("Bounce"),
     "complaint": _("Complaint"),
 }
+RESULT = {
+    "added": _("Added"),
+    "merged": _("Known already, filled in"),
+    "rejected": _("Rejected"),
+    "suppressed": _("On the suppression list"),
+    "consented": _("With consent"),
+    "unchanged": _("Unchanged"),
+    "rows": _("Rows"),
+}
 LINK_KIND = {"image": _("Image"), "text": _("Text")}
 
 
@@ -100,6 +110,9 @@ def install(app: Flask) -> None:
         left_out=_label(allowed.REASONS),
         link_kind=_label(LINK_KIND),
         size=size,
+        address=address,
+        full_name=full_name,
+        result_name=_label(RESULT),
         duration=duration,
     )
     app.jinja_env.globals.update(STATUSES=[status.value for status in CampaignStatus])
@@ -108,6 +121,17 @@ def install(app: Flask) -> None:
 def exact(value: datetime) -> str:
     """With its zone, for the tooltip of a relative time."""
     return f"{i18n.moment(value, edge.zone())} {value.astimezone(edge.zone()).tzname()}"
+
+
+def address(email: str) -> str:
+    """Masked for whoever may not see addresses."""
+    return email if edge.can("member.address") else addresses.masked(email)
+
+
+def full_name(member: Member) -> str:
+    """In the order of the member's own language."""
+    names = (member.last_name, member.first_name) if member.locale.startswith("ja") else (member.first_name, member.last_name)
+    return " ".join(name for name in names if name)
 
 
 def size(count: float) -> str:

@@ -1,0 +1,80 @@
+"""A mail as a member would get it, in a frame with a policy of its own: style yes, script never, nothing recorded."""
+
+from dataclasses import replace
+
+from flask import Blueprint, abort, make_response, render_template, request
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from kairan import i18n
+from kairan.models.audience import Member, Subscription
+from kairan.models.campaigns import Campaign, CampaignList
+from mailer.campaigns import compilation
+from mailer.compose import compiler
+from mailer.compose.recipient import Recipient
+from mailer.compose.source import Source
+from mailer.web import edge
+from mailer.web.forms import Form
+from mailer.web.gatekeeper import MAIL_CSP
+
+blueprint = Blueprint("previews", __name__)
+VIEWS = ("desktop", "phone", "dark", "text")
+
+
+@blueprint.route("/campaigns/<int:campaign_id>/preview", methods=["GET", "POST"])
+@edge.allowed("campaign.view")
+def preview(campaign_id: int) -> Response:
+    """GET shows what is saved, POST what is typed and not saved yet."""
+    form = Form(request.form if request.method == "POST" else request.args)
+    with edge.reading() as session:
+        campaign = session.get(Campaign, campaign_id) or abort(404)
+        source = compilation.source_of(session, campaign, edge.runtime().settings.base_url)
+        recipient = _recipient(session, campaign_id, request.args.get("member", type=int))
+    if request.method == "POST":
+        source = _typed(source, form)
+    return rendered(source, recipient, form.raw("view") or "desktop")
+
+
+def rendered(source: Source, recipient: Recipient, view: str, link_ids: bool = False) -> Response:
+    if view not in VIEWS:
+        abort(404)
+    try:
+        language = i18n.best_language(recipient.locale or i18n.language())
+        page = compiler.preview(source, recipient, language, dark=view == "dark", text=view == "text", link_ids=link_ids)
+    except compiler.ContentError as error:
+        page = render_template("admin/preview_error.html", error=error)
+    answer = make_response(page)
+    answer.headers["Content-Security-Policy"] = MAIL_CSP
+    answer.headers["X-Robots-Tag"] = "noindex"
+    return answer
+
+
+def _typed(source: Source, form: Form) -> Source:
+    kind, content = form.raw("kind"), form.values.get("content", "").replace("\r\n", "\n")
+    return replace(
+        source,
+        subject=form.raw("subject"),
+        preheader=form.raw("preheader"),
+        from_name=form.raw("from_name"),
+        html=content if kind == "html" else None,
+        text=content if kind == "text" else form.values.get("text", "") or None,
+    )
+
+
+def _recipient(session: Session, campaign_id: int, member_id: int | None) -> Recipient:
+    """The member asked for, else one of the lists, else somebody invented. Without addresses for who may not see them."""
+    member = session.get(Member, member_id) if member_id and edge.can("member.address") else None
+    if member is None and edge.can("member.address"):
+        in_lists = (
+            select(Subscription.member_id)
+            .join(CampaignList, CampaignList.list_id == Subscription.list_id)
+            .where(CampaignList.campaign_id == campaign_id, CampaignList.excluded.is_(False), Subscription.ended_at.is_(None))
+            .order_by(Subscription.member_id)
+            .limit(1)
+        )
+        member = session.scalars(select(Member).where(Member.id == in_lists.scalar_subquery())).one_or_none()
+    if member is None:
+        names = ("花子", "佐藤") if i18n.language() == "ja" else ("Hanako", "Sato")
+        return Recipient(0, 0, "hanako@example.org", *names, i18n.language(), {})
+    return Recipient(0, member.id, member.email, member.first_name, member.last_name, member.locale, member.attributes)
