@@ -1,7 +1,6 @@
 """The built styles, scripts and icons, by the names in the manifest that frontend/build.js writes."""
 
 import json
-from typing import Any, cast
 
 from markupsafe import Markup
 
@@ -39,14 +38,15 @@ def icons() -> dict[str, str]:
 
 
 _DRAWN = ' fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" stroke-width="2"'
-_found: dict[str, Any] = {}
+_found: dict[str, tuple[int, dict[str, str]]] = {}
 
 
 def _read(name: str) -> dict[str, str]:
-    """A built file, kept once it was there: a checkout may be started before `make assets` has run."""
-    if name not in _found:
-        path = resources.ROOT / DIST / name
-        if not path.exists():
-            return {}
-        _found[name] = json.loads(path.read_text("utf-8"))
-    return cast("dict[str, str]", _found[name])
+    """A built file, read again when it was built again: a checkout may be started before `make assets` has run."""
+    try:
+        changed = (resources.ROOT / DIST / name).stat().st_mtime_ns
+    except FileNotFoundError:
+        return {}
+    if name not in _found or _found[name][0] != changed:
+        _found[name] = changed, json.loads((resources.ROOT / DIST / name).read_text("utf-8"))
+    return _found[name][1]

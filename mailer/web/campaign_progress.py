@@ -18,7 +18,7 @@ MOVING = (CampaignStatus.SCHEDULED, CampaignStatus.SENDING)
 
 @blueprint.get("/campaigns/<int:campaign_id>/progress")
 @edge.allowed("campaign.view")
-def progress(campaign_id: int) -> "str | Response":
+def progress(campaign_id: int) -> edge.Answer:
     with edge.reading() as session:
         campaign = session.get(Campaign, campaign_id) or abort(404)
         if campaign.status == CampaignStatus.DRAFT:

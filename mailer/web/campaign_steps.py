@@ -38,12 +38,12 @@ def recipients(campaign_id: int) -> str:
 
 @blueprint.post("/campaigns/<int:campaign_id>/recipients")
 @edge.allowed("campaign.edit")
-def save_recipients(campaign_id: int) -> "Response | tuple[str, int]":
+def save_recipients(campaign_id: int) -> edge.Answer:
     form = Form(request.form)
     name = form.text("name", _("Name"))
     recording = form.choice("recording", _("What is recorded"), list(Recording))
     if not form.is_right:
-        return (jsonify(errors=form.errors), 422) if edge.wants_json() else (_recipients(campaign_id, form), 422)  # type: ignore[return-value]
+        return (jsonify(errors=form.errors), 422) if edge.wants_json() else (_recipients(campaign_id, form), 422)
     excluded = form.ids("exclude")
     reach = lifecycle.Reach(
         lists=tuple(number for number in form.ids("lists") if number not in excluded), excluded=tuple(excluded), recording=recording
@@ -133,7 +133,7 @@ def content(campaign_id: int) -> str:
 
 @blueprint.post("/campaigns/<int:campaign_id>/content")
 @edge.allowed("campaign.edit")
-def save_content(campaign_id: int) -> Any:
+def save_content(campaign_id: int) -> edge.Answer:
     form = Form(request.form)
     changes, base = read_content(form), form.raw("base")
     if not form.is_right:
@@ -181,7 +181,7 @@ def _saved(campaign_id: int, form: Form, number: int) -> Response:
     return edge.back_to(f"/campaigns/{campaign_id}/content", _("Saved."))
 
 
-def _wrong_content(campaign_id: int, form: Form) -> Any:
+def _wrong_content(campaign_id: int, form: Form) -> edge.Answer:
     if edge.wants_json():
         return jsonify(errors=form.errors), 422
     with edge.reading() as session:

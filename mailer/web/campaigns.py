@@ -17,7 +17,7 @@ blueprint = Blueprint("campaigns", __name__)
 
 @blueprint.get("/campaigns")
 @edge.allowed("campaign.view")
-def show_list() -> "str | Response":
+def show_list() -> edge.Answer:
     with edge.reading() as session:
         numbers = campaign_queries.tab_counts(session)
         tab = request.args.get("tab") or next((name for name in ("sending", "draft", "scheduled", "sent") if numbers[name]), "draft")
@@ -46,7 +46,7 @@ def new() -> str:
 
 @blueprint.post("/campaigns/new")
 @edge.allowed("campaign.edit")
-def create() -> "Response | tuple[str, int]":
+def create() -> edge.Answer:
     form = Form(request.form)
     name = form.text("name", _("Name"))
     start = form.choice("start", _("How to start"), ("letter", "blank", "text"))

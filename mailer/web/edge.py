@@ -18,6 +18,8 @@ from mailer.accounts.authorize import authorize, may
 from mailer.accounts.sessions import Person
 
 View = TypeVar("View", bound=Callable[..., Any])
+Answer = str | Response | tuple[str | Response, int]
+"""what a view returns"""
 FORM_MAX_BYTES = 4 * 1024 * 1024
 
 

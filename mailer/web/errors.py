@@ -6,7 +6,6 @@ import logging
 from flask import Flask, redirect, render_template, request
 from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Response
 
 from kairan.i18n import gettext as _
 from mailer.accounts.authorize import Forbidden
@@ -22,7 +21,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, fault)
 
 
-def answer(error: HTTPException) -> "Response | tuple[str, int] | HTTPException":
+def answer(error: HTTPException) -> edge.Answer | HTTPException:
     code = error.code or 500
     if code < 400:
         return error
@@ -51,7 +50,7 @@ def page(code: int) -> tuple[str, int]:
     return render_template("admin/error.html", title=title, message=message, mark="circle-alert" if code >= 500 else "circle-help"), code
 
 
-def sign_in_first() -> "Response | tuple[str, int]":
+def sign_in_first() -> edge.Answer:
     """GET goes to /login and comes back; what was posted is kept on the sign-in page and can be saved afterwards."""
     if edge.is_fragment() or edge.wants_json():
         return page(401)

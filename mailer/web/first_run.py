@@ -1,7 +1,6 @@
 """`/setup/TOKEN`: the first run makes the administrator and says who sends."""
 
 from flask import Blueprint, abort, flash, render_template, request
-from werkzeug.wrappers import Response
 
 from kairan import i18n, installation
 from kairan.i18n import gettext as _
@@ -16,7 +15,7 @@ blueprint = Blueprint("first_run", __name__)
 
 @blueprint.route("/setup/<token>", methods=["GET", "POST"])
 @edge.anyone
-def setup(token: str) -> "str | Response | tuple[str, int]":
+def setup(token: str) -> edge.Answer:
     with edge.reading() as session:
         if not people.is_setup_link(session, token):
             abort(404)

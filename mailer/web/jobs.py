@@ -37,7 +37,7 @@ def show(job_id: int) -> str:
 
 @blueprint.post("/jobs/<int:job_id>/cancel")
 @edge.allowed("member.import")
-def cancel(job_id: int) -> object:
+def cancel(job_id: int) -> edge.Answer:
     with edge.writing() as session:
         session.execute(update(Job).where(Job.id == job_id, Job.state.in_(ACTIVE)).values(cancel_asked=True))
         edge.audit(session, "job.cancel", job_id)

@@ -14,6 +14,7 @@ from mailer.campaigns import compilation
 from mailer.compose.recipient import Recipient
 from mailer.compose.source import Source
 from mailer.web import edge, previews
+from mailer.web.gatekeeper import MAIL_CSP
 
 blueprint = Blueprint("member_pages", __name__)
 RETENTION_MONTHS = 13
@@ -39,7 +40,7 @@ def view_in_browser(token: str) -> Response:
     with edge.reading() as session:
         source, recipient = _mail_of(session, act)
     answer = previews.rendered(source, recipient, "desktop")
-    answer.headers["Content-Security-Policy"] = previews.MAIL_CSP.replace("frame-ancestors 'self'", "frame-ancestors 'none'").replace(
+    answer.headers["Content-Security-Policy"] = MAIL_CSP.replace("frame-ancestors 'self'", "frame-ancestors 'none'").replace(
         "sandbox allow-same-origin", "sandbox allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation"
     )
     answer.headers["Cache-Control"] = "private, no-store"

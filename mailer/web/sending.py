@@ -1,7 +1,6 @@
 """Test sends, sending, scheduling: what the review step's buttons do."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, abort, flash, render_template, request
@@ -29,7 +28,7 @@ def recent_tests(session: Session, campaign_id: int) -> list[OutboxMail]:
 
 @blueprint.post("/campaigns/<int:campaign_id>/test")
 @edge.allowed("campaign.test")
-def test(campaign_id: int) -> Any:
+def test(campaign_id: int) -> edge.Answer:
     from mailer.web import campaign_steps
 
     form = Form(request.form)
@@ -69,7 +68,7 @@ def _send_tests(campaign_id: int, addresses: list[str]) -> str | None:
 
 @blueprint.get("/campaigns/<int:campaign_id>/send")
 @edge.allowed("campaign.send")
-def ask(campaign_id: int) -> Any:
+def ask(campaign_id: int) -> edge.Answer:
     """Asks again, naming how many get it and when."""
     form = Form(request.args)
     due = _due(form)
@@ -90,7 +89,7 @@ def ask(campaign_id: int) -> Any:
 
 @blueprint.post("/campaigns/<int:campaign_id>/send")
 @edge.allowed("campaign.send")
-def send(campaign_id: int) -> Any:
+def send(campaign_id: int) -> edge.Answer:
     form = Form(request.form)
     due = _due(form)
     if not form.is_right:

@@ -41,7 +41,7 @@ def _organisation(form: Form) -> str:
 
 @blueprint.post("/settings")
 @edge.allowed("settings.edit")
-def save_organisation() -> object:
+def save_organisation() -> edge.Answer:
     form = Form(request.form)
     values = {
         "organisation": {

@@ -22,7 +22,7 @@ YEAR_S = 31_536_000
 
 @blueprint.get("/login")
 @edge.anyone
-def login() -> "str | Response":
+def login() -> edge.Answer:
     if edge.person():
         return redirect("/")
     return render_template("admin/login.html", form=None, next=local(request.args.get("next")), kept="", problem=None)
@@ -30,7 +30,7 @@ def login() -> "str | Response":
 
 @blueprint.post("/login")
 @edge.anyone
-def sign_in() -> "str | Response | tuple[str, int]":
+def sign_in() -> edge.Answer:
     form = Form(request.form)
     email, network = form.raw("email"), _network()
     wait = limiter().wait_s(email, network)
@@ -57,7 +57,7 @@ def _refused(form: Form, problem: str, code: int) -> tuple[str, int]:
     return shown, code
 
 
-def welcome(account: Account, kept: str = "", next_page: str = "/") -> "str | Response":
+def welcome(account: Account, kept: str = "", next_page: str = "/") -> edge.Answer:
     """Opens a session and goes on; fields kept from before are offered for saving."""
     with edge.writing() as session:
         stored = session.get_one(Account, account.id)
@@ -97,7 +97,7 @@ def sign_out() -> Response:
 
 @blueprint.route("/password/<token>", methods=["GET", "POST"])
 @edge.anyone
-def password(token: str) -> "str | Response | tuple[str, int]":
+def password(token: str) -> edge.Answer:
     with edge.reading() as session:
         account = people.of_password_link(session, token, edge.now())
     if account is None:

@@ -50,7 +50,7 @@ def _key(address: str) -> bytes:
 
 @blueprint.post("/audience/suppressions")
 @edge.allowed("suppression.edit")
-def add() -> object:
+def add() -> edge.Answer:
     form = Form(request.form)
     address = form.email("email", _("E-mail address"))
     note = form.text("note", _("Reason"), required=False, max_length=500)

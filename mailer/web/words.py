@@ -1,7 +1,7 @@
 """How pages say numbers, times and states: Jinja filters, and the tables of labels (glossary: SCREENS.md)."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from babel.dates import format_timedelta
 from flask import Flask
@@ -144,4 +144,4 @@ def size(count: float) -> str:
 
 def duration(seconds: float) -> str:
     """About how long: minutes under an hour, else hours and minutes."""
-    return str(format_timedelta(seconds, granularity="minute" if seconds > 90 else "second", locale=i18n.language()))
+    return str(format_timedelta(timedelta(seconds=seconds), granularity="minute" if seconds > 90 else "second", locale=i18n.language()))
