@@ -1,0 +1,111 @@
+"""Whether a campaign's mail to a member is allowed: the one rule that the snapshot and the gate both ask.
+
+Every no stands here, so that a member stopped before the snapshot and one stopped at the gate are told by the same words.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, case, exists, or_, select
+from sqlalchemy.orm import aliased
+
+from kairan.i18n import lazy_gettext
+from kairan.models.audience import List, Member, Subscription
+from kairan.models.campaigns import Campaign, CampaignList
+from kairan.models.consent import Permission
+from kairan.models.deliveries import Delivery, State
+from kairan.models.suppression import Suppression, SuppressionReason
+
+REASONS = {
+    "unsubscribed": lazy_gettext("unsubscribed"),
+    "complaint": lazy_gettext("reported mail as unwanted"),
+    "bounced": lazy_gettext("the address bounces"),
+    "staff": lazy_gettext("on the suppression list"),
+    "erased": lazy_gettext("erased"),
+    "suspended": lazy_gettext("use suspended"),
+    "guardian": lazy_gettext("awaiting guardian"),
+    "paused": lazy_gettext("asked for a pause"),
+    "no_consent": lazy_gettext("no consent for this purpose"),
+    "not_in_list": lazy_gettext("left the list"),
+    "frequency": lazy_gettext("wants fewer mails"),
+    "excluded": lazy_gettext("in an excluded list"),
+}
+"""key of deliveries.reason and campaigns.left_out → words for people"""
+
+_FREQUENCY_DAYS = {"weekly": 7, "monthly": 30}
+
+
+def reason_against(campaign_id: int, now: datetime) -> ColumnElement[str]:
+    """SQL for a statement over `members` (outer-joined): why this campaign may not reach the member now, NULL if it may."""
+    return case(
+        (Member.id.is_(None), "erased"),
+        (suppressed().is_not(None), suppressed()),
+        (Member.suspended_at.is_not(None), "suspended"),
+        (Member.awaiting_guardian, "guardian"),
+        (Member.paused_until > now, "paused"),
+        (~_in_a_list(campaign_id), "not_in_list"),
+        (~_consented(campaign_id), "no_consent"),
+        (and_(Member.frequency != "each", _had_mail_lately(campaign_id, now)), "frequency"),
+        else_=None,
+    )
+
+
+def suppressed() -> ColumnElement[str]:
+    """Why the member's address is suppressed, NULL if it is not."""
+    return select(Suppression.reason).where(Suppression.address_key == Member.address_key).correlate(Member).scalar_subquery()
+
+
+def _in_a_list(campaign_id: int) -> ColumnElement[bool]:
+    """In one of the campaign's lists still; a campaign without lists reaches whoever its segment named."""
+    brings = CampaignList.campaign_id == campaign_id, CampaignList.excluded.is_(False)
+    subscribed = exists().where(
+        *brings,
+        Subscription.list_id == CampaignList.list_id,
+        Subscription.member_id == Member.id,
+        Subscription.ended_at.is_(None),
+    )
+    return or_(subscribed.correlate(Member), ~exists().where(*brings))
+
+
+def _consented(campaign_id: int) -> ColumnElement[bool]:
+    """An active consent for the purpose of a list that brings the member in, or for the campaign's own purpose."""
+    by_list = exists().where(
+        CampaignList.campaign_id == campaign_id,
+        CampaignList.excluded.is_(False),
+        Subscription.list_id == CampaignList.list_id,
+        Subscription.member_id == Member.id,
+        Subscription.ended_at.is_(None),
+        List.id == CampaignList.list_id,
+        # Not Member.id again: PostgreSQL may hash this subquery, and two outer keys made it a cross join of both tables (72 s).
+        Permission.member_id == Subscription.member_id,
+        Permission.purpose_id == List.purpose_id,
+        Permission.withdrawn_at.is_(None),
+    )
+    by_purpose = exists().where(
+        Campaign.id == campaign_id,
+        Permission.member_id == Member.id,
+        Permission.purpose_id == Campaign.purpose_id,
+        Permission.withdrawn_at.is_(None),
+    )
+    return or_(by_list.correlate(Member), by_purpose.correlate(Member))
+
+
+def _had_mail_lately(campaign_id: int, now: datetime) -> ColumnElement[bool]:
+    """Had mail of another campaign within the member's own interval. Rows being sent count: the gate holds the member's lock."""
+    other = aliased(Delivery)
+    recent = [
+        and_(Member.frequency == name, or_(other.ended_at > now - timedelta(days=days), other.state == State.SENDING))
+        for name, days in _FREQUENCY_DAYS.items()
+    ]
+    return (
+        exists()
+        .where(
+            other.member_id == Member.id,
+            other.campaign_id != campaign_id,
+            other.state.in_([State.SENDING, State.ACCEPTED, State.UNCERTAIN]),
+            or_(*recent),
+        )
+        .correlate(Member)
+    )
+
+
+SUPPRESSION_REASONS = frozenset(SuppressionReason)
