@@ -19,7 +19,7 @@ from mailer.compose.nodes import Choice, Nodes, Output
 from mailer.compose.page import Layout, Page
 from mailer.compose.program import render
 from mailer.compose.recipient import Recipient
-from mailer.compose.sanitise import scheme
+from mailer.compose.sanitise import scheme, section
 from mailer.compose.source import Source, scope, subject
 from mailer.compose.standins import StandIns
 
@@ -115,8 +115,7 @@ def _page(page: Page, source: Source) -> Iterable[Finding]:
     if size > GMAIL_CLIPS_AT:
         message = _("The HTML has %(size)s KB: Gmail cuts it off at 102 KB, and the opt-out with it.", size=size // 1024)
         yield _warning("too_long", message, "content")
-    body = page.root.find("body")
-    text = page.standins.source(text_of(page.root if body is None else body))
+    text = page.standins.source(text_of(section(page.root, "body")))
     yield from _placeholders(text, "content")
     if not text.strip():
         yield _warning("no_text", _("The mail is images only: many programs do not show them at first."), "content")

@@ -48,6 +48,14 @@ class Page:
 
 def read(source: Source) -> Page:
     """Raises ContentError, MergeError among them."""
+    try:
+        return _read(source)
+    except RecursionError as error:
+        # CSS and selectors are read by recursive parsers.
+        raise ContentError("too_deep", _("The content or its CSS is nested too deeply.")) from error
+
+
+def _read(source: Source) -> Page:
     written = source.html or ""
     if len(written) > sanitise.SIZE_MAX:
         raise ContentError("too_large", _("The content is larger than 1 MB."))
@@ -71,9 +79,7 @@ def html(page: Page, source: Source, layout: Layout) -> Nodes:
     if not root.get("lang"):
         root.set("lang", layout.language)
     _declare_utf8(root)
-    body = root.find("body")
-    if body is None:
-        body = etree.SubElement(root, "body")
+    body = sanitise.section(root, "body")
     _put_links(root, page, source.base_url, layout)
     _put_first(body, page.standins.hold(_preheader(source)))
     after = () if page.has_own_footer else footer.html(source.organisation, layout.language)
@@ -123,8 +129,14 @@ def has_unsubscribe(nodes: Nodes) -> bool:
 
 
 def _has_own_footer(root: etree._Element, standins: StandIns) -> bool:
-    """Looked for in what is left of the page: a link in a comment or in a form that was taken out is none."""
-    document = etree.tostring(root, method="html", encoding="unicode")
+    """Looked for where a reader finds it, in the body's text and links: not in comments, other attributes, or what was taken out."""
+    body = deepcopy(sanitise.section(root, "body"))
+    for element in body.iter(etree.Element):
+        href = element.get("href") if element.tag in ("a", "area") else None
+        element.attrib.clear()
+        if href:
+            element.set("href", href)
+    document = etree.tostring(body, method="html", encoding="unicode")
     return has_unsubscribe(standins.nodes(re.sub(rf"<!--(?!{standins.prefix}).*?-->", "", document, flags=re.DOTALL)))
 
 
@@ -163,10 +175,7 @@ def _put_last(body: etree._Element, standin: str) -> None:
 
 def _declare_utf8(root: etree._Element) -> None:
     """One declaration, ours: a page pasted from elsewhere may name another charset than the mail's."""
-    head = root.find("head")
-    if head is None:
-        head = etree.Element("head")
-        root.insert(0, head)
+    head = sanitise.section(root, "head")
     for meta in list(head.iter("meta")):
         if meta.get("charset") or meta.get("http-equiv", "").lower() == "content-type":
             sanitise.drop(meta)

@@ -136,6 +136,8 @@ def test_an_author_with_an_opt_out_of_their_own_gets_no_second_footer() -> None:
         "<!-- {{ unsubscribe_url }} --><p>x</p>",
         '<!--[if mso]><a href="{{ unsubscribe_url }}">x</a><![endif]--><p>x</p>',
         '<script>var x</script><noscript title="{{ unsubscribe_url }}"></noscript><p>x</p>',
+        "<html><head><title>{{ unsubscribe_url }}</title></head><body>x</body></html>",
+        '<p title="{{ unsubscribe_url }}">x</p>',
         '{% if member.vip %}<a href="{{ unsubscribe_url }}">stop</a>{% endif %}<p>x</p>',
     ],
 )
