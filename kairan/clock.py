@@ -15,7 +15,8 @@ def database_now(session: Session) -> datetime:
     """The one clock that all machines of an installation share. SQLite has no clock but this machine's."""
     if session.get_bind().dialect.name == "sqlite":
         return now()
-    return session.execute(select(func.clock_timestamp())).scalar_one()
+    found: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return found
 
 
 def boottime() -> float:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from kairan.settings import SettingError, Settings
 
 if TYPE_CHECKING:
-    from redis import Redis
     from rq import Queue
 
 LANE = "lane"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from kairan import database as db
-from kairan import secrets, settings
+from kairan import secrets as keys
+from kairan import settings as configuration
 from kairan.queues import Queues
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class Runtime:
     """One process's ground. After a fork the child calls `forget()` and opens its own connections."""
 
-    settings: settings.Settings
-    secrets: secrets.Secrets = field(repr=False)
+    settings: configuration.Settings
+    secrets: keys.Secrets = field(repr=False)
     database: db.Database
 
     @cached_property
@@ -56,14 +57,14 @@ class Runtime:
 _current: Runtime | None = None
 
 
-def start(given: settings.Settings | None = None) -> Runtime:
+def start(given: configuration.Settings | None = None) -> Runtime:
     """A runtime from the settings; checks that schema and secret fit this process."""
-    effective = given or settings.load()
-    keys = secrets.load(effective)
-    runtime = Runtime(effective, keys, db.Database(effective.database_url))
+    effective = given or configuration.load()
+    secrets = keys.load(effective)
+    runtime = Runtime(effective, secrets, db.Database(effective.database_url))
     db.check_schema(runtime.database)
     with runtime.writing() as session:
-        db.check_secret(session, keys.fingerprint)
+        db.check_secret(session, secrets.fingerprint)
     return runtime
 
 

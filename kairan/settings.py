@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 PREFIX = "KAIRAN_"
@@ -217,4 +217,4 @@ _PARSE: dict[str, Callable[[str], Any]] = {
 def base_is_public_or_loopback(base_url: str) -> bool:
     """Whether mails may point there: https, or this machine alone (pre-flight asks again, since a setting may be changed in between)."""
     parts = urlsplit(base_url)
-    return parts.scheme == "https" or is_loopback(cast("str | None", parts.hostname))
+    return parts.scheme == "https" or is_loopback(parts.hostname)

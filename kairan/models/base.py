@@ -1,7 +1,7 @@
 """What every row stands on: one Base, constraint names that migrations can rely on, ids and times."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData
 from sqlalchemy.dialects.postgresql import JSONB
@@ -45,4 +45,4 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {int: BigId, datetime: UtcDateTime(), dict[str, Any]: Document, list[Any]: Document}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {int: BigId, datetime: UtcDateTime(), dict[str, Any]: Document, list[Any]: Document}

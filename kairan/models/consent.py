@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from kairan.models.base import BigId, Base, id_key
+from kairan.models.base import Base, BigId, id_key
 
 
 class ConsentAct(StrEnum):

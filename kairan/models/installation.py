@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from kairan.models.base import Base, Document
 from kairan.models.audience import Recording
+from kairan.models.base import Base, Document
 
 
 class LegalProfile(Base):

@@ -72,7 +72,14 @@ def make_list(session: Session, name: str = "News", purpose: str = "Our newslett
 
 
 def make_members(
-    session: Session, count: int, into: List, *, first: int = 1, consented: bool = True, now: datetime = NOW, domain: str = "members.example"
+    session: Session,
+    count: int,
+    into: List,
+    *,
+    first: int = 1,
+    consented: bool = True,
+    now: datetime = NOW,
+    domain: str = "members.example",
 ) -> None:
     """Members `m1@…`, `m2@…` in a list, in bulk; their address keys are those of SECRET."""
     keys = secrets.from_root(SECRET)
@@ -82,13 +89,23 @@ def make_members(
         insert(Member),
         [
             {
-                "id": base + at, "email": email, "address_key": keys.address_key(normal(email)), "first_name": f"Name{at}", "last_name": "山田",
-                "locale": "ja" if at % 2 else "en", "attributes": {}, "format": "html", "recording": "identified", "frequency": "each",
-                "awaiting_guardian": False, "created_at": now, "updated_at": now,
+                "id": base + at,
+                "email": email,
+                "address_key": keys.address_key(normal(email)),
+                "first_name": f"Name{at}",
+                "last_name": "山田",
+                "locale": "ja" if at % 2 else "en",
+                "attributes": {},
+                "format": "html",
+                "recording": "identified",
+                "frequency": "each",
+                "awaiting_guardian": False,
+                "created_at": now,
+                "updated_at": now,
             }
             for at, email in enumerate(emails, start=1)
         ],
-    )  # fmt: skip
+    )
     ids = range(base + 1, base + count + 1)
     session.execute(insert(Subscription), [{"member_id": member, "list_id": into.id, "since": now} for member in ids])
     if consented:

@@ -1,0 +1,31 @@
+"""The few places where PostgreSQL and SQLite say the same thing differently."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Integer, Text, bindparam, cast, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+
+def is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
+
+
+def among(session: Session, column: InstrumentedAttribute[Any], values: Iterable[int]) -> ColumnElement[bool]:
+    """`column` is one of these numbers, as one parameter: IN with 2,000 parameters costs more than the work itself."""
+    if is_sqlite(session):
+        each = func.json_each(bindparam(None, json.dumps(list(values)), Text)).table_valued("value", name="each")
+        return column.in_(select(cast(each.c.value, Integer)))
+    return column == func.any(bindparam(None, list(values), ARRAY(BigInteger)))
+
+
+def insert(session: Session, table: Any) -> Any:
+    """An INSERT that knows ON CONFLICT."""
+    return sqlite.insert(table) if is_sqlite(session) else postgresql.insert(table)
+
+
+def locked(statement: Any, session: Session, *, skip: bool = False, weak: bool = False) -> Any:
+    """FOR UPDATE on PostgreSQL (`weak`: FOR NO KEY UPDATE); SQLite's write transaction already stands alone."""
+    return statement if is_sqlite(session) else statement.with_for_update(skip_locked=skip, key_share=weak)

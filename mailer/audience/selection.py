@@ -1,0 +1,51 @@
+"""Whom a campaign reaches: lists are a union, exclusions go off, the rule of unsubscribe.allowed decides on the rest."""
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, case, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from kairan.models.audience import Member, Subscription
+from kairan.models.campaigns import CampaignList
+from unsubscribe.allowed import reason_against
+
+
+def _reason(campaign_id: int, now: datetime) -> ColumnElement[str]:
+    """Why a member gets no delivery, NULL if they do. One CASE of subplans and no join: with it the planner walks members by id and
+    stops at the limit, where a semi-join sorted the whole audience for every piece (108 ms a piece at 10,000 members, growing)."""
+    return case((_excluded(campaign_id), "excluded"), else_=reason_against(campaign_id, now))
+
+
+def _excluded(campaign_id: int) -> ColumnElement[bool]:
+    return (
+        exists()
+        .where(
+            CampaignList.campaign_id == campaign_id,
+            CampaignList.excluded.is_(True),
+            Subscription.list_id == CampaignList.list_id,
+            Subscription.member_id == Member.id,
+            Subscription.ended_at.is_(None),
+        )
+        .correlate(Member)
+    )
+
+
+def recipients(campaign_id: int, now: datetime, *, after: int = 0, limit: int | None = None) -> Select[int, bytes]:
+    """(member id, address key) of everybody who may be mailed, by member id, past `after`."""
+    return (
+        select(Member.id, Member.address_key).where(Member.id > after, _reason(campaign_id, now).is_(None)).order_by(Member.id).limit(limit)
+    )
+
+
+def count(session: Session, campaign_id: int, now: datetime) -> tuple[int, dict[str, int]]:
+    """(how many would get the mail, reason → how many in the lists would not)."""
+    in_lists = (
+        select(Subscription.member_id)
+        .join(CampaignList, CampaignList.list_id == Subscription.list_id)
+        .where(CampaignList.campaign_id == campaign_id, CampaignList.excluded.is_(False), Subscription.ended_at.is_(None))
+    )
+    reason = _reason(campaign_id, now).label("reason")
+    members = select(reason).where(or_(Member.id.in_(in_lists), reason.is_(None))).subquery()
+    rows = session.execute(select(members.c.reason, func.count()).group_by(members.c.reason)).all()
+    found = {name: number for name, number in rows}
+    return found.pop(None, 0), dict(sorted(found.items()))

@@ -1,0 +1,160 @@
+"""`kairan bench send`: the whole path (database → gate → splice → SMTP → journal → record) beside its control in the same run."""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import delete, func, select
+
+from kairan import clock, database, installation, runtime, secrets, settings
+from kairan.models.campaigns import Campaign
+from kairan.models.deliveries import Chunk, Delivery, State
+from kairan.models.deliveries import Lane as LaneRow
+from mailer.bench import control, sample, sink
+from mailer.campaigns import compilation, lifecycle
+from mailer.delivery import snapshot
+from mailer.ops import valkey
+from mailer.ops.supervision import die_with_parent, python
+
+SIZE = 20_000
+
+
+def measure(url: str | None, *, count: int, lanes: int, rounds: int = 3) -> Iterator[tuple[str, object]]:
+    """Pairs to print, the ratio last. Works in a temporary folder; a database given by URL must be empty or a benchmark's own."""
+    with tempfile.TemporaryDirectory(prefix="kairan-bench-") as name:
+        folder = Path(name)
+        given = _settings(folder, url)
+        database.migrate(given.database_url)
+        redis = subprocess.Popen(
+            python("-m", "mailer.cli", "valkey"), env={**os.environ, "KAIRAN_DATA_DIR": str(folder)}, preexec_fn=die_with_parent
+        )
+        try:
+            while not valkey.answers(given):
+                time.sleep(0.01)
+            with sink.running(folder) as target:
+                given = replace(given, smtp_url=f"smtp://127.0.0.1:{target.port}?connections={control.SESSIONS}")
+                yield from _rounds(given, target, count, lanes, rounds)
+        finally:
+            redis.terminate()
+            redis.wait()
+
+
+def _settings(folder: Path, url: str | None) -> settings.Settings:
+    environment = {"KAIRAN_DATA_DIR": str(folder), "KAIRAN_SECRET_KEY": "for benchmarks only, never for mail: 0123456789"}
+    return settings.load({**environment, **({"KAIRAN_DATABASE_URL": url} if url else {})}, folder)
+
+
+def _rounds(given: settings.Settings, target: sink.Sink, count: int, lanes: int, rounds: int) -> Iterator[tuple[str, object]]:
+    keys = secrets.load(given)
+    ground = runtime.Runtime(given, keys, database.Database(given.database_url))
+    with ground.writing() as session:
+        database.check_secret(session, keys.fingerprint)
+        list_id = sample.audience(session, keys, count, clock.now())
+    yield "machine", f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    yield "database", "sqlite" if given.is_sqlite else "postgresql"
+    yield "sink", target.name
+    yield "recipients", count
+    yield "lanes", lanes
+    control.measure(target, min(count, 5_000), SIZE)  # warms up the sink
+    pairs = []
+    for _ in range(rounds):
+        name, floor = control.measure(target, count, SIZE)
+        rate, rss, size = _send(ground, given, target, list_id, count, lanes)
+        pairs.append((rate / floor, rate, floor, rss, size))
+    ratio, rate, floor, rss, size = sorted(pairs)[len(pairs) // 2]
+    yield "control", name
+    yield "message_bytes", round(size)
+    yield "messages_per_s", round(rate)
+    yield "control_messages_per_s", round(floor)
+    yield "rss_mb", round(max(pair[3] for pair in pairs))
+    yield "ratios", " ".join(f"{pair[0]:.2f}" for pair in pairs)
+    yield "ratio", f"{ratio:.2f}"
+
+
+def _send(
+    ground: runtime.Runtime, given: settings.Settings, target: sink.Sink, list_id: int, count: int, lanes: int
+) -> tuple[float, float, float]:
+    """(messages a second from the first accepted to the last, largest lane in MB, bytes a message)."""
+    campaign_id = _prepare(ground, list_id)
+    before, bytes_before = target.accepted(), target.bytes()
+    environment = {**os.environ, **_environment(given)}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "mailer.bench.send", str(campaign_id)],
+            env=environment,
+            preexec_fn=die_with_parent,
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(lanes)
+    ]
+    first = last = 0.0
+    skipped = 0
+    while (done := target.accepted() - before) < count and any(worker.poll() is None for worker in workers):
+        if done and not first:
+            first, skipped = time.perf_counter(), done
+        time.sleep(0.002)
+    last = time.perf_counter()
+    told = [json.loads(worker.communicate()[0] or b"{}") for worker in workers]
+    _verify(ground, campaign_id, count)
+    return (count - skipped) / (last - first), max(answer["rss_mb"] for answer in told), (target.bytes() - bytes_before) / count
+
+
+def _prepare(ground: runtime.Runtime, list_id: int) -> int:
+    now = clock.now()
+    with ground.writing() as session:
+        installation.put(session, "organisation", {"name": "Bench", "address": "1 Loop", "contact": "a@bench.example"}, now=now)
+        campaign_id = sample.campaign(session, list_id, SIZE, now)
+        lifecycle.schedule(session, campaign_id, now, now=now)
+        lifecycle.start(session, campaign_id, now=now)
+        compilation.compile_campaign(session, session.get_one(Campaign, campaign_id), ground.settings.base_url)
+    with ground.writing() as session:
+        snapshot.look_again(session)
+    more = True
+    while more:
+        with ground.writing() as session:
+            more = snapshot.take_piece(session, campaign_id, clock.now())
+    with ground.writing() as session:
+        snapshot.settle(session, campaign_id, clock.now())
+    return campaign_id
+
+
+def _verify(ground: runtime.Runtime, campaign_id: int, count: int) -> None:
+    """A run that lost or doubled anything is no measurement."""
+    with ground.reading() as session:
+        accepted = session.execute(
+            select(func.count()).where(Delivery.campaign_id == campaign_id, Delivery.state == State.ACCEPTED)
+        ).scalar_one()
+    if accepted != count:
+        raise RuntimeError(f"{accepted} of {count} deliveries are accepted: not a measurement")
+    with ground.writing() as session:  # so that the next round does not meet a campaign of today
+        for table in (Chunk, LaneRow):
+            session.execute(delete(table).where(table.campaign_id == campaign_id))
+
+
+def _environment(given: settings.Settings) -> dict[str, str]:
+    return {
+        "KAIRAN_DATA_DIR": str(given.data_dir),
+        "KAIRAN_DATABASE_URL": given.database_url,
+        "KAIRAN_SMTP_URL": given.smtp_url,
+        "KAIRAN_SECRET_KEY": given.secret_key,
+    }
+
+
+def _lane(campaign_id: int) -> None:
+    """One lane process of the benchmark, as a worker's horse runs it."""
+    from mailer.delivery import jobs
+
+    jobs.run_lane(campaign_id, seconds=600.0)
+    print(json.dumps({"rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+
+
+if __name__ == "__main__":
+    _lane(int(sys.argv[1]))

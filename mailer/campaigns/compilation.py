@@ -1,0 +1,89 @@
+"""A revision becomes programs and numbered links, once, and both are stored: what goes out is what was compiled."""
+
+from urllib.parse import urlsplit
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from kairan import installation
+from kairan.models import campaigns as rows
+from kairan.models.audience import Attribute, List, Recording
+from kairan.models.campaigns import Campaign, CampaignList
+from kairan.sql import insert
+from mailer.campaigns import revisions
+from mailer.compose import compiler
+from mailer.compose.compiler import Organisation, Source
+
+
+def source_of(session: Session, campaign: Campaign, base_url: str) -> Source:
+    """Everything the compiler needs to know about the campaign's current revision."""
+    revision = revisions.current(session, campaign)
+    organisation = installation.get(session, "organisation")
+    first_list = _first_list(session, campaign.id)
+    host = urlsplit(base_url).hostname or "localhost"
+    domain = revision.from_email.rpartition("@")[2] or host
+    return Source(
+        campaign_id=campaign.id,
+        campaign_name=campaign.name,
+        revision=revision.number,
+        subject=revision.subject,
+        preheader=revision.preheader,
+        from_name=revision.from_name,
+        from_email=revision.from_email,
+        reply_to=revision.reply_to,
+        html=revision.content if revision.kind == "html" else None,
+        text=revision.content if revision.kind == "text" else revision.text,
+        record_opens=campaign.recording != Recording.NONE,
+        record_clicks=campaign.record_clicks and campaign.recording != Recording.NONE,
+        organisation=Organisation(organisation["name"], organisation["address"], organisation["contact"]),
+        base_url=base_url,
+        list_id=f"list{first_list.id if first_list else 0}.{host}",
+        list_name=first_list.name if first_list else organisation["name"],
+        unsubscribe_mailto=None,
+        attribute_names=frozenset(session.execute(select(Attribute.name)).scalars()),
+        message_domain=domain,
+        first_link=_next_link(session, campaign.id, revision.number),
+    )
+
+
+def _first_list(session: Session, campaign_id: int) -> List | None:
+    return session.execute(
+        select(List)
+        .join(CampaignList, CampaignList.list_id == List.id)
+        .where(CampaignList.campaign_id == campaign_id, CampaignList.excluded.is_(False))
+        .order_by(List.id)
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def _next_link(session: Session, campaign_id: int, revision: int) -> int:
+    """Numbers of earlier revisions are never used again: mails that are out point at them."""
+    used = session.execute(
+        select(func.max(rows.Link.number)).where(rows.Link.campaign_id == campaign_id, rows.Link.revision != revision)
+    ).scalar_one()
+    return (used or 0) + 1
+
+
+def compile_campaign(session: Session, campaign: Campaign, base_url: str) -> int:
+    """Compiles and stores the current revision unless that is done already. Returns the number of links. Raises MergeError."""
+    done = session.execute(
+        select(func.count()).where(rows.Program.campaign_id == campaign.id, rows.Program.revision == campaign.revision)
+    ).scalar_one()
+    if done:
+        return 0
+    compiled = compiler.compile_source(source_of(session, campaign, base_url))
+    session.execute(delete(rows.Link).where(rows.Link.campaign_id == campaign.id, rows.Link.revision == campaign.revision))
+    for (kind, language), program in compiled.programs.items():
+        session.execute(
+            insert(session, rows.Program)
+            .values(campaign_id=campaign.id, revision=campaign.revision, variant=0, language=language, format=kind, body=program.to_json())
+            .on_conflict_do_nothing()
+        )
+    session.add_all(
+        rows.Link(
+            campaign_id=campaign.id, number=link.number, revision=campaign.revision, kind=link.kind, label=link.label[:2_000], url=link.url
+        )
+        for link in compiled.links
+    )
+    session.flush()
+    return len(compiled.links)

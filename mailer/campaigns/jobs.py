@@ -1,0 +1,143 @@
+"""The RQ functions and the tick that carry a campaign from its time to its end: open, call, ring."""
+
+import logging
+import time
+from datetime import datetime, timedelta
+
+from sqlalchemy import Select, exists, select
+from sqlalchemy.orm import Session
+
+from kairan import clock, queues
+from kairan.models.campaigns import Campaign, CampaignStatus
+from kairan.runtime import Runtime, runtime
+from mailer.campaigns import compilation, lifecycle
+from mailer.delivery import jobs as sending
+from mailer.delivery import snapshot
+from unsubscribe.waiting import LONGEST_S, wait_until_quiet
+
+START = "mailer.campaigns.jobs.start_due"
+BELLS = 8
+SNAPSHOT_STALE = timedelta(seconds=30)
+
+log = logging.getLogger(__name__)
+
+
+def ring_start(ground: Runtime) -> None:
+    """A campaign is due: somebody should look."""
+    ground.queues.ring(queues.WORK, START, timeout_s=3_600)
+
+
+def start_due() -> None:
+    """Starts every campaign whose time has come, and takes up those whose snapshot a kill broke off."""
+    ground = runtime()
+    with ground.writing() as session:
+        now = clock.now()
+        for campaign_id in lifecycle.due(session, now):
+            lifecycle.start(session, campaign_id, now=now)
+    with ground.reading() as session:
+        unfinished = list(
+            session.execute(
+                select(Campaign.id).where(Campaign.status == CampaignStatus.SENDING, Campaign.snapshot_at.is_(None)).order_by(Campaign.id)
+            ).scalars()
+        )
+    for campaign_id in unfinished:
+        begin(campaign_id)
+
+
+def begin(campaign_id: int) -> None:
+    """Compiles, writes the deliveries piece by piece, and rings the lanes as soon as there is something to send."""
+    ground = runtime()
+    with ground.writing() as session:
+        compilation.compile_campaign(session, session.get_one(Campaign, campaign_id), ground.settings.base_url)
+    rung = 0
+    while True:
+        with ground.writing() as session:
+            more = snapshot.take_piece(session, campaign_id, clock.now())
+            if rung == 0:
+                snapshot.look_again(session)
+        if rung < BELLS:
+            sending.ring(ground, campaign_id)
+            rung += 1
+        if not more:
+            break
+    with ground.writing() as session:
+        snapshot.settle(session, campaign_id, clock.now())
+        lifecycle.finish_if_done(session, campaign_id, now=clock.now())
+
+
+def pause(ground: Runtime, campaign_id: int) -> None:
+    """Pauses, and returns when no mail can start any more. Raises MoveRefused."""
+    with ground.writing() as session:
+        lifecycle.pause(session, campaign_id, now=clock.now())
+    wait_until_quiet(ground.database, campaign_id)
+
+
+def resume(ground: Runtime, campaign_id: int) -> None:
+    """Compiles what was edited, waits out the gates of the old revision, resumes. Raises MoveRefused, MergeError."""
+    with ground.writing() as session:
+        compilation.compile_campaign(session, session.get_one(Campaign, campaign_id), ground.settings.base_url)
+    # The gate does not lock the campaign row, so one that passed before the pause may still be on its way (model: resume="time").
+    time.sleep(LONGEST_S)
+    with ground.writing() as session:
+        lifecycle.resume(session, campaign_id, now=clock.now())
+    sending.ring(ground, campaign_id, BELLS)
+
+
+def cancel(ground: Runtime, campaign_id: int) -> None:
+    """Cancels, and returns when no mail can start any more and what was waiting is cancelled. Raises MoveRefused."""
+    with ground.writing() as session:
+        lifecycle.cancel(session, campaign_id, now=clock.now())
+    wait_until_quiet(ground.database, campaign_id)
+    while True:
+        with ground.writing() as session:
+            if not lifecycle.cancel_waiting(session, campaign_id, now=clock.now()):
+                return
+
+
+def tick(ground: Runtime) -> None:
+    """What time itself brings (every few seconds, from each worker and the scheduler): starts, ends, bells that nobody heard."""
+    with ground.reading() as session:
+        now = clock.now()
+        wanted = bool(lifecycle.due(session, now)) or _broken_off(session, now)
+        sending_now = list(session.execute(select(Campaign.id).where(Campaign.status == CampaignStatus.SENDING)).scalars())
+        cancelled = list(session.execute(_cancelled_lately(now)).scalars())
+    if wanted and not ground.queues.waiting(queues.WORK):
+        ring_start(ground)
+    for campaign_id in sending_now:
+        with ground.writing() as session:
+            if lifecycle.finish_if_done(session, campaign_id, now=clock.now()):
+                log.info("campaign sent", extra={"campaign": campaign_id})
+    for campaign_id in cancelled:
+        with ground.writing() as session:
+            lifecycle.cancel_waiting(session, campaign_id, now=clock.now())
+    sending.ring_waiting(ground, BELLS)
+
+
+def _broken_off(session: Session, now: datetime) -> bool:
+    """A snapshot nobody works on: its last piece is older than any piece takes."""
+    return bool(
+        session.execute(
+            select(
+                exists().where(
+                    Campaign.status == CampaignStatus.SENDING, Campaign.snapshot_at.is_(None), Campaign.updated_at < now - SNAPSHOT_STALE
+                )
+            )
+        ).scalar_one()
+    )
+
+
+def _cancelled_lately(now: datetime) -> Select[int]:
+    """What recovery puts back into a cancelled campaign's queue is cancelled too."""
+    return select(Campaign.id).where(Campaign.status == CampaignStatus.CANCELLED, Campaign.ended_at > now - timedelta(days=1))
+
+
+def housekeeping(ground: Runtime) -> None:
+    """Once a minute: deliveries of unknown outcome whose member has opened or clicked since have arrived."""
+    with ground.reading() as session:
+        recent = select(Campaign.id).where(
+            Campaign.status.in_([CampaignStatus.SENDING, CampaignStatus.PAUSED, CampaignStatus.SENT]),
+            Campaign.started_at > clock.now() - timedelta(days=30),
+        )
+        campaign_ids = list(session.execute(recent).scalars())
+    for campaign_id in campaign_ids:
+        sending.settle_uncertain(ground, campaign_id)

@@ -1,0 +1,214 @@
+"""The life of a campaign: which moves there are, who wins a race for one, what happens at each.
+
+draft → scheduled → sending → sent          paused and cancelled branch off; a paused campaign may be edited and resumed
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from kairan.i18n import lazy_gettext
+from kairan.models.audience import List, Recording
+from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus
+from kairan.models.deliveries import Chunk, Delivery, State
+from kairan.sql import locked
+from mailer.campaigns import revisions
+from mailer.campaigns.revisions import Content
+
+MOVES: dict[CampaignStatus, frozenset[CampaignStatus]] = {
+    CampaignStatus.DRAFT: frozenset({CampaignStatus.SCHEDULED, CampaignStatus.CANCELLED}),
+    CampaignStatus.SCHEDULED: frozenset({CampaignStatus.SENDING, CampaignStatus.DRAFT, CampaignStatus.CANCELLED}),
+    CampaignStatus.SENDING: frozenset({CampaignStatus.PAUSED, CampaignStatus.SENT, CampaignStatus.CANCELLED}),
+    CampaignStatus.PAUSED: frozenset({CampaignStatus.SENDING, CampaignStatus.CANCELLED, CampaignStatus.SENT}),
+    CampaignStatus.SENT: frozenset(),
+    CampaignStatus.CANCELLED: frozenset(),
+}
+
+PAUSE_REASONS = {
+    "policy": lazy_gettext("The mail server refuses our mail for its policy; more than one in twenty of the last mails were turned away."),
+    "sender_refused": lazy_gettext("The mail server refuses the sender address."),
+    "login_refused": lazy_gettext("The mail server refused the login. Check user and password of the SMTP account."),
+    "journal": lazy_gettext("The disk of the sending journal is full or broken."),
+    "late": lazy_gettext("The start was missed by more than six hours, so a person must confirm it."),
+}
+
+UNDO_S = 60
+
+
+class MoveRefused(Exception):
+    """The campaign is not in a state from which this may be done; `status` is the one it is in."""
+
+    def __init__(self, status: str, wanted: CampaignStatus) -> None:
+        super().__init__(f"a campaign that is {status} cannot become {wanted}")
+        self.status = status
+        self.wanted = wanted
+
+
+class UnknownList(ValueError):
+    """A list that is named does not exist."""
+
+    def __init__(self, ids: list[int]) -> None:
+        super().__init__(f"unknown list: {', '.join(map(str, ids))}")
+        self.ids = ids
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whom a campaign is for, and how it records."""
+
+    lists: tuple[int, ...] = ()
+    excluded: tuple[int, ...] = ()
+    purpose_id: int | None = None
+    recording: str = Recording.IDENTIFIED
+    record_clicks: bool = True
+
+
+def create(session: Session, name: str, reach: Reach, content: Content, *, now: datetime, by: int | None = None) -> Campaign:
+    """A new draft. Raises UnknownList."""
+    campaign = Campaign(name=name, created_by=by, created_at=now, updated_at=now)
+    session.add(campaign)
+    session.flush()
+    set_reach(session, campaign, reach, now=now)
+    revisions.first(session, campaign, content, now=now, by=by)
+    return campaign
+
+
+def set_reach(session: Session, campaign: Campaign, reach: Reach, *, now: datetime) -> None:
+    """Replaces the lists of a draft. Raises UnknownList, NotEditable once deliveries are being written."""
+    if campaign.status != CampaignStatus.DRAFT:
+        raise revisions.NotEditable
+    wanted = {**dict.fromkeys(reach.lists, False), **dict.fromkeys(reach.excluded, True)}
+    known = set(session.execute(select(List.id).where(List.id.in_(wanted))).scalars())
+    if missing := sorted(wanted.keys() - known):
+        raise UnknownList(missing)
+    for row in session.execute(select(CampaignList).where(CampaignList.campaign_id == campaign.id)).scalars():
+        session.delete(row)
+    session.flush()
+    session.add_all(CampaignList(campaign_id=campaign.id, list_id=list_id, excluded=excluded) for list_id, excluded in wanted.items())
+    campaign.purpose_id = reach.purpose_id
+    campaign.recording = Recording(reach.recording)
+    campaign.record_clicks = reach.record_clicks
+    campaign.updated_at = now
+    session.flush()
+
+
+def reach_of(session: Session, campaign: Campaign) -> Reach:
+    rows = (
+        session.execute(select(CampaignList).where(CampaignList.campaign_id == campaign.id).order_by(CampaignList.list_id)).scalars().all()
+    )
+    return Reach(
+        lists=tuple(row.list_id for row in rows if not row.excluded),
+        excluded=tuple(row.list_id for row in rows if row.excluded),
+        purpose_id=campaign.purpose_id,
+        recording=campaign.recording,
+        record_clicks=campaign.record_clicks,
+    )
+
+
+def copy(session: Session, campaign_id: int, name: str, *, now: datetime, by: int | None = None) -> Campaign:
+    """A new draft that says the same to the same lists."""
+    original = session.get_one(Campaign, campaign_id)
+    return create(session, name, reach_of(session, original), revisions.content_of(revisions.current(session, original)), now=now, by=by)
+
+
+def schedule(
+    session: Session, campaign_id: int, due_at: datetime, *, now: datetime, wall: str | None = None, zone: str | None = None
+) -> None:
+    """draft → scheduled. The caller has shown the pre-flight's findings. Raises MoveRefused (also for a double click)."""
+    _move(session, campaign_id, [CampaignStatus.DRAFT], CampaignStatus.SCHEDULED, now, due_at=due_at, due_wall=wall, due_zone=zone)
+
+
+def unschedule(session: Session, campaign_id: int, *, now: datetime) -> None:
+    """scheduled → draft: the undo within 60 seconds, or a change of mind before the time."""
+    _move(session, campaign_id, [CampaignStatus.SCHEDULED], CampaignStatus.DRAFT, now, due_at=None, due_wall=None, due_zone=None)
+
+
+def start(session: Session, campaign_id: int, *, now: datetime) -> bool:
+    """scheduled → sending, for one winner: False for whoever comes second."""
+    try:
+        _move(session, campaign_id, [CampaignStatus.SCHEDULED], CampaignStatus.SENDING, now, started_at=now)
+    except MoveRefused:
+        return False
+    return True
+
+
+def due(session: Session, now: datetime) -> list[int]:
+    """Campaigns whose time has come, the earliest first."""
+    return list(
+        session.execute(
+            select(Campaign.id)
+            .where(Campaign.status == CampaignStatus.SCHEDULED, Campaign.due_at <= now)
+            .order_by(Campaign.due_at, Campaign.id)
+        ).scalars()
+    )
+
+
+def pause(session: Session, campaign_id: int, *, now: datetime) -> None:
+    """sending → paused. The caller commits and then calls wait_until_quiet() before it answers."""
+    _move(session, campaign_id, [CampaignStatus.SENDING], CampaignStatus.PAUSED, now, paused_reason=None, paused_detail=None)
+
+
+def resume(session: Session, campaign_id: int, *, now: datetime) -> None:
+    """paused → sending. The caller has waited 1.1 s while it was still paused if it had been edited (see resume_after_edit)."""
+    _move(session, campaign_id, [CampaignStatus.PAUSED], CampaignStatus.SENDING, now, paused_reason=None, paused_detail=None)
+
+
+def cancel(session: Session, campaign_id: int, *, now: datetime) -> None:
+    """Ends a campaign: what is still waiting is never sent. The caller commits, waits, then calls cancel_waiting()."""
+    before = [CampaignStatus.DRAFT, CampaignStatus.SCHEDULED, CampaignStatus.SENDING, CampaignStatus.PAUSED]
+    _move(session, campaign_id, before, CampaignStatus.CANCELLED, now, ended_at=now)
+
+
+def cancel_waiting(session: Session, campaign_id: int, *, now: datetime, limit: int = 2_000) -> int:
+    """One piece (≤ 50 ms) of a cancelled campaign's waiting deliveries becomes cancelled; 0 when none is left."""
+    numbers = list(
+        session.execute(
+            select(Delivery.number)
+            .where(Delivery.campaign_id == campaign_id, Delivery.state.in_([State.QUEUED, State.DEFERRED]))
+            .order_by(Delivery.number)
+            .limit(limit)
+        ).scalars()
+    )
+    if numbers:
+        session.execute(
+            update(Delivery)
+            .where(
+                Delivery.campaign_id == campaign_id,
+                Delivery.number.between(numbers[0], numbers[-1]),
+                Delivery.state.in_([State.QUEUED, State.DEFERRED]),
+            )
+            .values(state=State.CANCELLED, due_at=None, ended_at=now),
+            execution_options={"synchronize_session": False},
+        )
+    return len(numbers)
+
+
+def finish_if_done(session: Session, campaign_id: int, *, now: datetime) -> bool:
+    """sending → sent, when the snapshot is complete and nothing is queued, sending or deferred. Uncertain ones do not hold it."""
+    busy = exists().where(Chunk.campaign_id == campaign_id, or_(Chunk.due_at.is_not(None), Chunk.lane_id.is_not(None)))
+    ready = session.execute(
+        select(Campaign.id).where(
+            Campaign.id == campaign_id, Campaign.status == CampaignStatus.SENDING, Campaign.snapshot_at.is_not(None), ~busy
+        )
+    ).one_or_none()
+    if ready is None or _unfinished(session, campaign_id):
+        return False
+    _move(session, campaign_id, [CampaignStatus.SENDING], CampaignStatus.SENT, now, ended_at=now)
+    return True
+
+
+def _unfinished(session: Session, campaign_id: int) -> int:
+    unfinished = [State.QUEUED, State.SENDING, State.DEFERRED]
+    return int(
+        session.execute(select(func.count()).where(Delivery.campaign_id == campaign_id, Delivery.state.in_(unfinished))).scalar_one()
+    )
+
+
+def _move(session: Session, campaign_id: int, before: list[CampaignStatus], after: CampaignStatus, now: datetime, **values: object) -> None:
+    """A conditional UPDATE: of two that want it one wins, the other is told. The row is locked first for PostgreSQL's readers of it."""
+    status = session.execute(locked(select(Campaign.status).where(Campaign.id == campaign_id), session)).scalar_one()
+    if status not in before:
+        raise MoveRefused(status, after)
+    session.execute(update(Campaign).where(Campaign.id == campaign_id).values(status=after, updated_at=now, **values))

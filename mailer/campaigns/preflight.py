@@ -1,0 +1,121 @@
+"""The check before a send: errors stop it, warnings are told and need a tick in the UI.
+
+Content is judged by mailer.compose.content_check; here is what only campaign, audience and installation know.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from kairan import installation
+from kairan.i18n import gettext as _
+from kairan.i18n import ngettext
+from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus
+from kairan.settings import Settings, base_is_public_or_loopback
+from mailer.audience import selection
+from mailer.campaigns import compilation
+from mailer.compose import content_check
+from mailer.compose.findings import Finding
+from mailer.privacy import legal
+
+
+def check(session: Session, campaign_id: int, settings: Settings, *, now: datetime) -> list[Finding]:
+    """All findings, errors first. A campaign with an error cannot be sent."""
+    campaign = session.get_one(Campaign, campaign_id)
+    source = compilation.source_of(session, campaign, settings.base_url)
+    found = [
+        *_installation(session, settings),
+        *_audience(session, campaign, now),
+        *content_check.check(source),
+        *_sender(session, source.from_email),
+        *_overlap(session, campaign, now),
+    ]
+    return sorted(found, key=lambda finding: finding.level != "error")
+
+
+def has_errors(findings: list[Finding]) -> bool:
+    return any(finding.level == "error" for finding in findings)
+
+
+def _installation(session: Session, settings: Settings) -> Iterator[Finding]:
+    missing = legal.missing_lines(session)
+    if missing:
+        names = {"name": _("the organisation's name"), "address": _("its postal address"), "contact": _("a contact for complaints")}
+        yield Finding(
+            "error",
+            "legal_lines",
+            _("The law asks every mail to state who sends it. Set %(what)s in the settings.", what=", ".join(names[m] for m in missing)),
+            "settings",
+        )
+    if settings.smtp is None:
+        yield Finding(
+            "error",
+            "no_provider",
+            _("There is no mail server to send through. The operator sets KAIRAN_SMTP_URL."),
+            "settings",
+        )
+    if not base_is_public_or_loopback(settings.base_url):
+        yield Finding("error", "base_url", _("Links in the mail would not be https. The operator sets KAIRAN_BASE_URL."), "settings")
+
+
+def _audience(session: Session, campaign: Campaign, now: datetime) -> Iterator[Finding]:
+    reached, _left_out = selection.count(session, campaign.id, now)
+    if reached == 0:
+        yield Finding("error", "nobody", _("Nobody would get this mail. Choose a list with members who consented."), "recipients")
+
+
+def _sender(session: Session, from_email: str) -> Iterator[Finding]:
+    organisation_sender = installation.get(session, "sender").get("email", "")
+    domain = from_email.rpartition("@")[2].lower()
+    if organisation_sender and domain != organisation_sender.rpartition("@")[2].lower():
+        yield Finding(
+            "warning",
+            "sender_domain",
+            _("The sender's domain is not the organisation's. Receivers may not trust it."),
+            "from_email",
+        )
+    if domain in _FREE_MAIL:
+        yield Finding(
+            "warning",
+            "free_mail",
+            _("%(domain)s tells receivers to refuse mail that others send in its name. Use a domain of your own.", domain=domain),
+            "from_email",
+        )
+
+
+# Domains whose DMARC policy is `reject` or `quarantine` for the world; from their own published records.
+_FREE_MAIL = frozenset({"gmail.com", "yahoo.com", "yahoo.co.jp", "outlook.com", "hotmail.com", "icloud.com", "aol.com"})
+
+
+def _overlap(session: Session, campaign: Campaign, now: datetime) -> Iterator[Finding]:
+    """Another campaign of the last day goes to one of the same lists."""
+    mine = select(CampaignList.list_id).where(CampaignList.campaign_id == campaign.id, CampaignList.excluded.is_(False))
+    others = session.execute(
+        select(Campaign.name)
+        .join(CampaignList, CampaignList.campaign_id == Campaign.id)
+        .where(
+            Campaign.id != campaign.id,
+            Campaign.status.in_([CampaignStatus.SENDING, CampaignStatus.SENT, CampaignStatus.PAUSED]),
+            Campaign.started_at > now - timedelta(days=1),
+            CampaignList.list_id.in_(mine),
+            CampaignList.excluded.is_(False),
+        )
+        .distinct()
+        .order_by(Campaign.name)
+        .limit(5)
+    ).scalars()
+    names = list(others)
+    if names:
+        yield Finding(
+            "warning",
+            "overlap",
+            ngettext(
+                "Another campaign went to the same list within a day: %(names)s.",
+                "%(count)s other campaigns went to the same lists within a day: %(names)s.",
+                len(names),
+                names=", ".join(names),
+            ),
+            "recipients",
+        )

@@ -1,0 +1,87 @@
+"""The compiled programs of a campaign's revision, and which of them a member gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from kairan.i18n import best_language
+from kairan.models import campaigns as rows
+from kairan.models.audience import Format, Recording
+from kairan.tokens import TokenRing
+from mailer.compose.program import Marks, Program, Recipient
+from mailer.delivery.gate import Gated
+
+_STRICTNESS = {Recording.IDENTIFIED: 0, Recording.AGGREGATE: 1, Recording.NONE: 2}
+
+
+def stricter(one: str, other: str) -> Recording:
+    """The one of two recordings that tells less about the member."""
+    return max(Recording(one), Recording(other), key=_STRICTNESS.__getitem__)
+
+
+@dataclass(frozen=True)
+class ProgramSet:
+    """All programs of one revision with what a splice needs beside the member."""
+
+    campaign_id: int
+    revision: int
+    sender: bytes
+    recording: str
+    default_language: str
+    programs: Mapping[tuple[str, str], Program]
+    tokens: TokenRing
+
+    def splice(self, gated: Gated, date: bytes) -> bytes:
+        """The member's mail as bytes on the wire, as the member chose it when it was gated."""
+        language = best_language(gated.locale or self.default_language)
+        recording = stricter(self.recording, gated.recording)
+        kind = "text" if gated.format == Format.TEXT else "plain" if recording is Recording.NONE else "html"
+        number = gated.number if recording is Recording.IDENTIFIED else 0
+        marks = Marks(
+            trace=self.tokens.trace_bytes(self.campaign_id, number),
+            act=self.tokens.act_bytes(gated.member_id, self.campaign_id),
+            message_id=self.tokens.message_id(self.campaign_id, gated.number),
+            date=date,
+        )
+        return self.programs[kind, language].splice(
+            Recipient(
+                number=gated.number,
+                member_id=gated.member_id,
+                email=gated.email,
+                first_name=gated.first_name,
+                last_name=gated.last_name,
+                locale=gated.locale,
+                attributes=gated.attributes,
+            ),
+            marks,
+        )
+
+
+def load(session: Session, campaign_id: int, tokens: TokenRing, default_language: str) -> ProgramSet | None:
+    """The programs of the campaign's revision that holds now; None while it has not been compiled."""
+    campaign = session.get_one(rows.Campaign, campaign_id)
+    revision = session.get_one(rows.Revision, (campaign_id, campaign.revision))
+    found = session.execute(
+        select(rows.Program).where(rows.Program.campaign_id == campaign_id, rows.Program.revision == campaign.revision)
+    ).scalars()
+    programs = {(row.format, row.language): Program.from_json(row.body) for row in found}
+    if not programs:
+        return None
+    return ProgramSet(
+        campaign_id=campaign_id,
+        revision=campaign.revision,
+        sender=revision.from_email.encode("ascii"),
+        recording=campaign.recording,
+        default_language=default_language,
+        programs=programs,
+        tokens=tokens,
+    )
+
+
+def date_header(now: datetime) -> bytes:
+    """RFC 5322 date, in UTC."""
+    return format_datetime(now).encode("ascii")

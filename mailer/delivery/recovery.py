@@ -1,0 +1,147 @@
+"""What a dead lane left is settled from its journal (DESIGN.md "Recovery"): R is applied, no D goes back, D without R is uncertain.
+
+Death is proven, never guessed from time alone: a lane whose journal lies here is dead when its lock is free. A lane of another host is
+dead when both its host's lease and its own heartbeat are stale by the database's clock.
+"""
+
+import logging
+import os
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from kairan.clock import database_now
+from kairan.database import Database
+from kairan.models.deliveries import Chunk, Delivery, Lane, Place, State
+from kairan.sql import among, insert, locked
+from mailer.delivery import chunks, journal, outcomes
+from mailer.delivery.outcomes import Outcome
+from mailer.delivery.record import Result, record
+from mailer.delivery.smtp import Reply
+
+SWEEP_S = 10
+STALE = timedelta(seconds=120)
+ALARM_AFTER = timedelta(minutes=15)
+
+log = logging.getLogger(__name__)
+
+
+def sweep(database: Database, folder: journal.Folder, now: datetime) -> int:
+    """One round: renews this host's lease, settles every dead lane. Returns how many were settled."""
+    with database.writing() as session:
+        renew_lease(session, folder)
+    settled = sum(_settle_here(database, folder, lane_id, now) for lane_id in folder.lanes())
+    return settled + _settle_elsewhere(database, folder, now)
+
+
+def renew_lease(session: Session, folder: journal.Folder) -> None:
+    at = database_now(session)
+    session.execute(
+        insert(session, Place)
+        .values(id=folder.place, host=journal.host_name(), lease_at=at)
+        .on_conflict_do_update(index_elements=[Place.id], set_={"lease_at": at, "host": journal.host_name()})
+    )
+
+
+def _settle_here(database: Database, folder: journal.Folder, lane_id: int, now: datetime) -> bool:
+    """A lane whose journal is here: its free lock is the proof that its owner is dead."""
+    lock = journal.hold_lock(folder.lock_path(lane_id))
+    if lock is None:
+        return False
+    try:
+        with database.writing() as session:
+            lane = _bury(session, lane_id)
+            if lane is not None:
+                found = journal.read(folder, lane_id)
+                trusted = not found.torn and lane.boot == journal.boot_id()
+                _settle(session, lane, found, trusted=trusted, now=now)
+        folder.remove(lane_id)  # after the commit: what it says is in the database now
+    finally:
+        os.close(lock)
+    return lane is not None
+
+
+def _settle_elsewhere(database: Database, folder: journal.Folder, now: datetime) -> int:
+    """Lanes of hosts that are gone: nobody can read their journals, so what was sending is uncertain. Also lanes whose folder is here
+    but whose lock file is not: they ended, or never came to their first gate."""
+    with database.reading() as session:
+        stale = database_now(session) - STALE
+        gone = session.execute(
+            select(Lane.id)
+            .outerjoin(Place, Place.id == Lane.place)
+            .where(
+                Lane.dead.is_(False),
+                Lane.heartbeat_at < stale,
+                or_(Lane.place == folder.place, Place.id.is_(None), Place.lease_at < stale),
+            )
+        ).scalars()
+        candidates = [lane_id for lane_id in gone if not folder.lock_path(lane_id).exists()]
+    for lane_id in candidates:
+        with database.writing() as session:
+            lane = _bury(session, lane_id, not_since=database_now(session) - STALE)
+            if lane is not None:
+                _settle(session, lane, journal.Found(frozenset(), {}, torn=True), trusted=False, now=now)
+    return len(candidates)
+
+
+def _bury(session: Session, lane_id: int, not_since: datetime | None = None) -> Lane | None:
+    """Marks the lane dead under its row lock, which waits for a gate whose COMMIT is on its way. None: nothing to settle."""
+    lane: Lane | None = session.execute(locked(select(Lane).where(Lane.id == lane_id), session)).scalar_one_or_none()
+    if lane is None or (lane.dead and lane.ended_at is not None) or (not_since is not None and lane.heartbeat_at >= not_since):
+        return None
+    lane.dead = True
+    session.flush()
+    return lane
+
+
+def _settle(session: Session, lane: Lane, found: journal.Found, *, trusted: bool, now: datetime) -> None:
+    """Rows of the dead lane, by what its journal says of each attempt; then its chunks are free."""
+    rows = session.execute(
+        select(Delivery.number, Delivery.member_id, Delivery.fence, Delivery.tries).where(
+            Delivery.campaign_id == lane.campaign_id, Delivery.lane_id == lane.id, Delivery.state == State.SENDING
+        )
+    ).all()
+    results = [Result(row.number, row.member_id, row.fence, row.tries, _verdict(found, (row.number, row.fence), trusted)) for row in rows]
+    back = [result for result in results if result.outcome is outcomes.RELEASED]
+    record(session, lane.campaign_id, lane.id, [result for result in results if result.outcome is not outcomes.RELEASED], now)
+    _requeue(session, lane, back, now)
+    owned = session.execute(select(Chunk.number).where(Chunk.lane_id == lane.id, Chunk.campaign_id == lane.campaign_id)).scalars().all()
+    for number in owned:
+        chunks.let_go(session, lane.campaign_id, number, lane.id)
+    lane.ended_at = now
+    counts: dict[str, int] = defaultdict(int)
+    for result in results:
+        counts[result.outcome.state.name.lower()] += 1
+    log.warning("lane recovered", extra={"campaign": lane.campaign_id, "lane": lane.id, "trusted": trusted, **counts})
+
+
+def _verdict(found: journal.Found, attempt: tuple[int, int], trusted: bool) -> Outcome:
+    answer = found.answers.get(attempt)
+    if answer is not None:
+        return outcomes.of_reply(Reply(answer.code, answer.text))
+    if attempt in found.dots:
+        return outcomes.uncertain("the sender died between the final dot and the reply")
+    return outcomes.RELEASED if trusted else outcomes.uncertain("the sender's journal is gone")
+
+
+def _requeue(session: Session, lane: Lane, back: list[Result], now: datetime) -> None:
+    """Never sent: due again at once, in bulk."""
+    by_fence: dict[int, list[int]] = defaultdict(list)
+    for result in back:
+        by_fence[result.fence].append(result.number)
+    for fence, numbers in by_fence.items():
+        session.execute(
+            update(Delivery)
+            .where(
+                Delivery.campaign_id == lane.campaign_id,
+                among(session, Delivery.number, numbers),
+                Delivery.lane_id == lane.id,
+                Delivery.fence == fence,
+                Delivery.state == State.SENDING,
+            )
+            .values(state=State.QUEUED, due_at=now),
+            execution_options={"synchronize_session": False},
+        )
+        chunks.make_due(session, lane.campaign_id, numbers, now)

@@ -1,0 +1,112 @@
+"""`kairan doctor`: looks at everything an installation stands on and says in a sentence what to do."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from kairan import clock, database, installation, queues, runtime, settings
+from kairan.runtime import Runtime
+from kairan.settings import SettingError, Settings
+
+FREE_MIN = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    what: str
+    good: bool
+    says: str
+
+
+def examine() -> Iterator[Check]:
+    """Every check that can be made; a later one is left out where an earlier one makes it pointless."""
+    try:
+        given = settings.load()
+    except SettingError as error:
+        yield Check("settings", False, str(error))
+        return
+    yield Check("settings", True, "all valid")
+    yield from _disk(given)
+    ground: Runtime | None = None
+    try:
+        ground = runtime.runtime()
+        yield Check("database", True, f"{'SQLite' if given.is_sqlite else 'PostgreSQL'}, schema {database.newest_schema()}")
+    except Exception as error:
+        yield Check("database", False, f"{str(error).splitlines()[0][:300]}")
+    yield _redis(given)
+    yield _smtp(given)
+    if ground is not None:
+        yield from _clock(ground)
+        yield from _sender_dns(ground)
+
+
+def _disk(given: Settings) -> Iterator[Check]:
+    given.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    free = shutil.disk_usage(given.data_dir).free
+    yield Check("disk", free > FREE_MIN, f"{free >> 20} MiB free in the data folder" + ("" if free > FREE_MIN else ": make room"))
+
+
+def _redis(given: Settings) -> Check:
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    try:
+        client = Redis.from_url(queues.redis_url(given), socket_timeout=3)
+        info = client.info("server")
+        client.close()
+    except SettingError as error:
+        return Check("redis", False, str(error))
+    except (RedisError, OSError) as error:
+        return Check("redis", False, f"does not answer ({type(error).__name__}): start it, or mend KAIRAN_REDIS_URL")
+    name = info.get("server_name", "redis") if isinstance(info, dict) else "redis"
+    return Check("redis", True, f"{name} answers")
+
+
+def _smtp(given: Settings) -> Check:
+    from mailer.delivery.smtp import Connection, ProviderTrouble
+
+    account = given.smtp
+    if account is None:
+        return Check("smtp", False, "KAIRAN_SMTP_URL is not set: nothing can be sent")
+
+    async def greet() -> str:
+        connection = await Connection.open(account)
+        pipelines = connection.pipelining
+        await connection.leave()
+        return "pipelines" if pipelines else "does not pipeline"
+
+    try:
+        how = asyncio.run(greet())
+    except ProviderTrouble as trouble:
+        return Check("smtp", False, f"{account.host}:{account.port} cannot be used: {trouble.why}")
+    return Check("smtp", True, f"{account.host}:{account.port} answers, {how}, {account.security}")
+
+
+def _clock(ground: Runtime) -> Iterator[Check]:
+    with ground.reading() as session:
+        session.execute(text("SELECT 1"))
+        apart = abs((clock.database_now(session) - clock.now()).total_seconds())
+    good = apart < 5
+    yield Check("clock", good, f"{apart:.1f} s from the database's" + ("" if good else ": synchronise both (NTP)"))
+
+
+def _sender_dns(ground: Runtime) -> Iterator[Check]:
+    """SPF and DMARC of the organisation's sender domain. Asked only here and on request: never while sending."""
+    import dns.exception
+    import dns.resolver
+
+    with ground.reading() as session:
+        domain = str(installation.get(session, "sender").get("email", "")).rpartition("@")[2]
+    if not domain:
+        return
+    for name, where, begins in (("SPF", domain, "v=spf1"), ("DMARC", f"_dmarc.{domain}", "v=DMARC1")):
+        try:
+            answers = dns.resolver.resolve(where, "TXT", lifetime=5)
+            found = any(b"".join(answer.strings).decode("ascii", "replace").startswith(begins) for answer in answers)
+        except dns.exception.DNSException as error:
+            yield Check(name, False, f"{domain}: {type(error).__name__}; ask whoever runs its DNS to publish a TXT record")
+            continue
+        yield Check(name, found, f"{domain} " + ("has a record" if found else f'has none: publish a TXT record "{begins} …"'))

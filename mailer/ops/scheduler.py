@@ -1,0 +1,108 @@
+"""The scheduler: what time brings and no request does. One works at a time over all machines; it drains events and sweeps.
+
+Its lock is a session-level advisory lock on PostgreSQL and a file lock beside the SQLite file, so it ends with whoever held it.
+"""
+
+import fcntl
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import text
+
+from kairan import clock
+from kairan.runtime import Runtime
+
+_LOCK = 0x6B736368  # "ksch"
+DRAIN_S = 0.2
+SWEEP_S = 10.0
+TICK_S = 1.0
+HOUSEKEEPING_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """Runs until SIGTERM."""
+
+    def __init__(self, ground: Runtime) -> None:
+        self.ground = ground
+        self.stopping = False
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        while not self.stopping:
+            try:
+                with self._alone() as mine:
+                    if mine:
+                        self._work()
+            except Exception as error:  # the database went away: the lock is gone with it, so begin again
+                log.warning("scheduler begins again", extra={"error": f"{type(error).__name__}: {str(error)[:200]}"})
+            self._rest(2.0)
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        self.stopping = True
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self.stopping and time.monotonic() < until:
+            time.sleep(0.05)
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        if self.ground.database.is_sqlite:
+            handle = os.open(self.ground.settings.data_dir / "scheduler.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield True
+            except BlockingIOError:
+                yield False
+            finally:
+                os.close(handle)
+            return
+        with self.ground.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            self._connection = connection
+            yield bool(connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar_one())
+
+    def _work(self) -> None:
+        tasks: list[list[object]] = [[0.0, every, task] for every, task in self._tasks()]
+        while not self.stopping:
+            now = time.monotonic()
+            for entry in tasks:
+                due, every, task = entry
+                if now >= due:  # type: ignore[operator]
+                    entry[0] = now + every  # type: ignore[operator]
+                    self._do(task)  # type: ignore[arg-type]
+            time.sleep(0.05)
+
+    def _tasks(self) -> list[tuple[float, Callable[[], None]]]:
+        from mailer.campaigns import jobs as campaigns
+        from mailer.ops import roles
+
+        return [
+            (DRAIN_S, self._drain),
+            (TICK_S, lambda: campaigns.tick(self.ground)),
+            (SWEEP_S, lambda: roles.sweep(self.ground)),
+            (HOUSEKEEPING_S, self._housekeeping),
+        ]
+
+    def _do(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception as error:  # one task's trouble is not the others'
+            log.warning("task failed", extra={"error": f"{type(error).__name__}: {str(error)[:300]}"})
+
+    def _drain(self) -> None:
+        from tracking import ingest
+
+        while ingest.drain(self.ground.database, self.ground.redis, clock.now()) and not self.stopping:
+            pass
+
+    def _housekeeping(self) -> None:
+        from mailer.campaigns import jobs as campaigns
+
+        campaigns.housekeeping(self.ground)
