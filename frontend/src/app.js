@@ -1,5 +1,6 @@
 // The admin's script: every page works without it; it only makes them quicker.
 import "htmx.org/dist/htmx.esm.js";
+import "./ui/clickmap.js";
 import "./ui/confirm.js";
 import "./ui/editor.js";
 import "./ui/keys.js";

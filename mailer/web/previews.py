@@ -30,7 +30,7 @@ def preview(campaign_id: int) -> Response:
     with edge.reading() as session:
         campaign = session.get(Campaign, campaign_id) or abort(404)
         source = compilation.source_of(session, campaign, edge.runtime().settings.base_url)
-        recipient = _recipient(session, campaign_id, request.args.get("member", type=int))
+        recipient = sample(session, campaign_id, request.args.get("member", type=int))
     if request.method == "POST":
         source = _typed(source, form)
     return rendered(source, recipient, form.raw("view") or "desktop")
@@ -62,7 +62,7 @@ def _typed(source: Source, form: Form) -> Source:
     )
 
 
-def _recipient(session: Session, campaign_id: int, member_id: int | None) -> Recipient:
+def sample(session: Session, campaign_id: int, member_id: int | None) -> Recipient:
     """The member asked for, else one of the lists, else somebody invented. Without addresses for who may not see them."""
     member = session.get(Member, member_id) if member_id and edge.can("member.address") else None
     if member is None and edge.can("member.address"):

@@ -5,7 +5,7 @@ from kairan import i18n, resources
 
 def content(start: str, organisation: str) -> str:
     """`letter`, `blank` or `text`: a source to write on."""
-    folder = resources.path("templates/pages/starters")
+    folder = resources.path("templates/mail/starters")
     suffix = "txt" if start == "text" else "html"
     name = f"{start}.{i18n.language()}.{suffix}"
     path = folder / name

@@ -114,6 +114,7 @@ def install(app: Flask) -> None:
         full_name=full_name,
         result_name=_label(RESULT),
         duration=duration,
+        points=points,
     )
     app.jinja_env.globals.update(STATUSES=[status.value for status in CampaignStatus])
 
@@ -145,3 +146,8 @@ def size(count: float) -> str:
 def duration(seconds: float) -> str:
     """About how long: minutes under an hour, else hours and minutes."""
     return str(format_timedelta(timedelta(seconds=seconds), granularity="minute" if seconds > 90 else "second", locale=i18n.language()))
+
+
+def points(difference: float) -> str:
+    """A difference of two shares, in percentage points."""
+    return f"{'▲' if difference >= 0 else '▼'} {i18n.number(round(abs(difference) * 100, 1))}"
