@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from kairan import resources
+from kairan.models import every  # noqa: F401  # foreign keys find their tables only once all are imported
 from kairan.models.installation import Mark
 from kairan.settings import SettingError
 

@@ -21,6 +21,18 @@ def among(session: Session, column: InstrumentedAttribute[Any], values: Iterable
     return column == func.any(bindparam(None, list(values), ARRAY(BigInteger)))
 
 
+def among_bound(column: InstrumentedAttribute[Any], name: str, *, sqlite: bool) -> ColumnElement[bool]:
+    """`among` for a statement that is built once: give the numbers as parameter `name`, by `numbers(…)`."""
+    if sqlite:
+        each = func.json_each(bindparam(name, type_=Text)).table_valued("value", name=f"each_{name}")
+        return column.in_(select(cast(each.c.value, Integer)))
+    return column == func.any(bindparam(name, type_=ARRAY(BigInteger)))
+
+
+def numbers(values: Iterable[int], *, sqlite: bool) -> Any:
+    return json.dumps(list(values)) if sqlite else list(values)
+
+
 def insert(session: Session, table: Any) -> Any:
     """An INSERT that knows ON CONFLICT."""
     return sqlite.insert(table) if is_sqlite(session) else postgresql.insert(table)

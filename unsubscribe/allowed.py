@@ -3,9 +3,11 @@
 Every no stands here, so that a member stopped before the snapshot and one stopped at the gate are told by the same words.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, exists, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, or_, select
 from sqlalchemy.orm import aliased
 
 from kairan.i18n import lazy_gettext
@@ -34,17 +36,46 @@ REASONS = {
 _FREQUENCY_DAYS = {"weekly": 7, "monthly": 30}
 
 
-def reason_against(campaign_id: int, now: datetime) -> ColumnElement[str]:
+Campaigns = int | ColumnElement[int]
+"""a campaign's id, or the bind parameter that stands for it in a statement that is built once"""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """The times the rule compares with: values, or the bind parameters of a statement that is built once (see `bound`)."""
+
+    now: datetime | ColumnElement[datetime]
+    ago: Mapping[str, datetime | ColumnElement[datetime]]
+    """frequency → the beginning of its interval"""
+
+
+def at(now: datetime) -> Moments:
+    return Moments(now, {name: now - timedelta(days=days) for name, days in _FREQUENCY_DAYS.items()})
+
+
+def bound() -> Moments:
+    """Bind parameters for every moment; `values` fills them."""
+    kind = Member.created_at.type
+    return Moments(bindparam("now", type_=kind), {name: bindparam(f"ago_{name}", type_=kind) for name in _FREQUENCY_DAYS})
+
+
+def values(now: datetime) -> dict[str, datetime]:
+    """The parameters of a statement made with `bound()`."""
+    return {"now": now, **{f"ago_{name}": now - timedelta(days=days) for name, days in _FREQUENCY_DAYS.items()}}
+
+
+def reason_against(campaign_id: Campaigns, when: datetime | Moments) -> ColumnElement[str]:
     """SQL for a statement over `members` (outer-joined): why this campaign may not reach the member now, NULL if it may."""
+    moments = at(when) if isinstance(when, datetime) else when
     return case(
         (Member.id.is_(None), "erased"),
         (suppressed().is_not(None), suppressed()),
         (Member.suspended_at.is_not(None), "suspended"),
         (Member.awaiting_guardian, "guardian"),
-        (Member.paused_until > now, "paused"),
-        (~_in_a_list(campaign_id), "not_in_list"),
-        (~_consented(campaign_id), "no_consent"),
-        (and_(Member.frequency != "each", _had_mail_lately(campaign_id, now)), "frequency"),
+        (Member.paused_until > moments.now, "paused"),
+        # Consent through a list implies being in it, so the usual member costs one look-up; which of the two fails is asked after.
+        (~_consented(campaign_id), case((~_in_a_list(campaign_id), "not_in_list"), else_="no_consent")),
+        (and_(Member.frequency != "each", _had_mail_lately(campaign_id, moments)), "frequency"),
         else_=None,
     )
 
@@ -54,20 +85,24 @@ def suppressed() -> ColumnElement[str]:
     return select(Suppression.reason).where(Suppression.address_key == Member.address_key).correlate(Member).scalar_subquery()
 
 
-def _in_a_list(campaign_id: int) -> ColumnElement[bool]:
+def _has_lists(campaign_id: Campaigns) -> ColumnElement[bool]:
+    return exists().where(CampaignList.campaign_id == campaign_id, CampaignList.excluded.is_(False))
+
+
+def _in_a_list(campaign_id: Campaigns) -> ColumnElement[bool]:
     """In one of the campaign's lists still; a campaign without lists reaches whoever its segment named."""
-    brings = CampaignList.campaign_id == campaign_id, CampaignList.excluded.is_(False)
     subscribed = exists().where(
-        *brings,
+        CampaignList.campaign_id == campaign_id,
+        CampaignList.excluded.is_(False),
         Subscription.list_id == CampaignList.list_id,
         Subscription.member_id == Member.id,
         Subscription.ended_at.is_(None),
     )
-    return or_(subscribed.correlate(Member), ~exists().where(*brings))
+    return or_(subscribed.correlate(Member), ~_has_lists(campaign_id))
 
 
-def _consented(campaign_id: int) -> ColumnElement[bool]:
-    """An active consent for the purpose of a list that brings the member in, or for the campaign's own purpose."""
+def _consented(campaign_id: Campaigns) -> ColumnElement[bool]:
+    """An active consent for the purpose of a list that brings the member in; for a campaign without lists, for its own purpose."""
     by_list = exists().where(
         CampaignList.campaign_id == campaign_id,
         CampaignList.excluded.is_(False),
@@ -86,15 +121,14 @@ def _consented(campaign_id: int) -> ColumnElement[bool]:
         Permission.purpose_id == Campaign.purpose_id,
         Permission.withdrawn_at.is_(None),
     )
-    return or_(by_list.correlate(Member), by_purpose.correlate(Member))
+    return or_(by_list.correlate(Member), and_(~_has_lists(campaign_id), by_purpose.correlate(Member)))
 
 
-def _had_mail_lately(campaign_id: int, now: datetime) -> ColumnElement[bool]:
+def _had_mail_lately(campaign_id: Campaigns, moments: Moments) -> ColumnElement[bool]:
     """Had mail of another campaign within the member's own interval. Rows being sent count: the gate holds the member's lock."""
     other = aliased(Delivery)
     recent = [
-        and_(Member.frequency == name, or_(other.ended_at > now - timedelta(days=days), other.state == State.SENDING))
-        for name, days in _FREQUENCY_DAYS.items()
+        and_(Member.frequency == name, or_(other.ended_at > since, other.state == State.SENDING)) for name, since in moments.ago.items()
     ]
     return (
         exists()

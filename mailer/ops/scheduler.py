@@ -31,6 +31,7 @@ class Scheduler:
     def __init__(self, ground: Runtime) -> None:
         self.ground = ground
         self.stopping = False
+        self._told: dict[str, float] = {}
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -91,10 +92,14 @@ class Scheduler:
         ]
 
     def _do(self, task: Callable[[], None]) -> None:
+        """One task's trouble is not the others'; the same trouble is told once a minute, not five times a second."""
         try:
             task()
-        except Exception as error:  # one task's trouble is not the others'
-            log.warning("task failed", extra={"error": f"{type(error).__name__}: {str(error)[:300]}"})
+        except Exception as error:
+            trouble = f"{type(error).__name__}: {str(error)[:300]}"
+            if time.monotonic() - self._told.get(trouble, -60.0) >= 60.0:
+                self._told[trouble] = time.monotonic()
+                log.warning("task failed", extra={"error": trouble})
 
     def _drain(self) -> None:
         from tracking import ingest
