@@ -173,8 +173,16 @@ def _save(session: Session, act: Act) -> None:
     _member(session, act)  # the words agreed to are kept in the language they are read in
     everything = form.get("all")
     choices.check("all", everything, ("leave", "return"))
-    fields = {name: form.get(name) for name in ("format", "recording", "frequency", "language")}
-    consent.choose(session, act.member_id, lists=_chosen_lists(), **fields, **means)
+    consent.choose(
+        session,
+        act.member_id,
+        format=form.get("format"),
+        recording=form.get("recording"),
+        frequency=form.get("frequency"),
+        language=form.get("language"),
+        lists=_chosen_lists(),
+        **means,
+    )
     if everything == "leave":
         consent.leave_all(session, act.member_id, **means)
     elif everything == "return":
@@ -218,7 +226,5 @@ def _preferences_page(act: Act, *, saved: bool = False, refused: choices.NotPoss
 def _problem(refused: choices.NotPossible) -> str:
     if refused.field == "lists":
         return _("One of the topics is not offered any more. Nothing was changed.")
-    possible = ", ".join(refused.possible)
-    return _(
-        "This choice is not possible; nothing was changed. Possible for “%(field)s”: %(possible)s.", field=refused.field, possible=possible
-    )
+    words = {"field": refused.field, "possible": ", ".join(refused.possible)}
+    return _("This choice is not possible; nothing was changed. Possible for “%(field)s”: %(possible)s.", **words)

@@ -6,11 +6,11 @@ from sqlalchemy import select
 
 from kairan import installation
 from kairan.models.audience import Member, Subscription
-from kairan.models.consent import ConsentRow, Permission
+from kairan.models.consent import ConsentRow, ConsentSource, Permission
 from kairan.models.suppression import Suppression, SuppressionReason
 from tests.support.ground import NOW, make_list
 from tests.unsubscribe.conftest import Going
-from unsubscribe import consent, suppression
+from unsubscribe import consent, suppression, topics
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
@@ -109,7 +109,7 @@ def test_the_button_of_the_page_unsubscribes_and_undo_restores_exactly(client: F
 def test_only_this_topic_ends_the_campaigns_list_and_leaves_the_rest(client: FlaskClient, going: Going):
     with going.ground.writing() as session:
         other = make_list(session, "Events", "Invitations")
-        consent.opt_in(session, 1, other.id, source="form", wording="Invite me", now=NOW)  # type: ignore[arg-type]
+        consent.opt_in(session, 1, other.id, source=ConsentSource.FORM, wording="Invite me", now=NOW)
     before = holdings(going)
 
     client.post(f"/u/{going.token()}", data={"confirm": "yes"})
@@ -118,7 +118,7 @@ def test_only_this_topic_ends_the_campaigns_list_and_leaves_the_rest(client: Fla
     assert going.gated(1) == []
     with going.ground.reading() as session:
         assert session.execute(select(Suppression)).all() == []
-        assert [topic.name for topic in consent.topics.offered(session, 1) if topic.chosen] == ["Events"]
+        assert [topic.name for topic in topics.offered(session, 1) if topic.chosen] == ["Events"]
 
     client.post(f"/u/{going.token()}", data={"undo": "yes"})
     assert holdings(going) == before
@@ -163,7 +163,7 @@ def test_the_members_own_no_outlives_the_release_of_a_bounce(client: FlaskClient
 
 def test_one_click_of_a_member_who_was_erased_is_answered_as_done(client: FlaskClient, going: Going):
     with going.ground.writing() as session:
-        consent.erase(session, 1, source="staff", now=NOW)  # type: ignore[arg-type]
+        consent.erase(session, 1, source=ConsentSource.STAFF, now=NOW)
 
     assert client.post(f"/u/{going.token()}", data=ONE_CLICK).status_code == 200
     assert client.get(f"/u/{going.token()}").status_code == 404
