@@ -1,5 +1,6 @@
 """What every request stands on: the runtime, the time, who is signed in, in which language; and the marks that views carry."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,15 +9,18 @@ from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from flask import current_app, flash, g, redirect, request
+from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from kairan import clock
 from kairan.models.audit import AuditRow
 from kairan.runtime import Runtime
+from kairan.settings import SettingError
 from mailer.accounts.authorize import authorize, may
 from mailer.accounts.sessions import Person
 
+log = logging.getLogger(__name__)
 View = TypeVar("View", bound=Callable[..., Any])
 Answer = str | Response | tuple[str | Response, int]
 """what a view returns"""
@@ -120,3 +124,11 @@ def wants_json() -> bool:
 def is_fragment() -> bool:
     """htmx asks for a part of a page."""
     return request.headers.get("HX-Request") == "true"
+
+
+def ring(bell: Callable[[], object]) -> None:
+    """After the commit. A bell that cannot be rung (Redis away) changes nothing: a sweep rings again what waits too long."""
+    try:
+        bell()
+    except (SettingError, OSError, RedisError):
+        log.warning("a bell could not be rung: Redis does not answer")

@@ -4,16 +4,19 @@ from datetime import UTC, datetime, time
 
 from flask import Blueprint, render_template, request
 from sqlalchemy import select
+from werkzeug.datastructures import FileStorage
 
+from kairan import jobs
 from kairan.i18n import gettext as _
 from kairan.models.audience import List
 from kairan.models.jobs import Job
-from mailer.audience import imports
+from mailer.audience import csv_import
 from mailer.web import edge
 from mailer.web.forms import Form
 
 blueprint = Blueprint("imports", __name__)
-UPLOAD_MAX_BYTES = 1024 * 1024 * 1024
+REQUEST_MAX_BYTES = csv_import.UPLOAD_MAX_BYTES + 2**20
+"""the file and the form around it"""
 LAST = 12
 
 
@@ -31,7 +34,7 @@ def _page(form: Form | None) -> str:
 
 
 @blueprint.post("/audience/imports")
-@edge.allowed("member.import", max_bytes=UPLOAD_MAX_BYTES)
+@edge.allowed("member.import", max_bytes=REQUEST_MAX_BYTES)
 def start() -> edge.Answer:
     form = Form(request.form)
     upload = request.files.get("file")
@@ -44,18 +47,33 @@ def start() -> edge.Answer:
     consent_at = _day(form)
     if not form.is_right or upload is None:
         return _page(form), 422
-    job_id = imports.receive(
-        edge.runtime(),
-        upload.stream,
-        list_id=int(chosen),
-        consent=consent or None,
-        consent_at=consent_at,
-        file_name=(upload.filename or "")[-120:],
-        by=edge.signed_in().id,
-    )
+    try:
+        job_id = _receive(int(chosen), consent, consent_at, upload)
+    except csv_import.UploadTooLarge:
+        size_mb = csv_import.UPLOAD_MAX_BYTES // 2**20
+        form.wrong("file", _("The file is larger than %(max)s MB. Split it and import the parts.", max=size_mb))
+        return _page(form), 422
     with edge.writing() as session:
         edge.audit(session, "member.import", job_id, list=int(chosen))
     return edge.back_to(f"/jobs/{job_id}")
+
+
+def _receive(list_id: int, consent: str, consent_at: datetime | None, upload: FileStorage) -> int:
+    """Stores the file and rings whoever works it; the row is there even if the bell is not heard."""
+    ground = edge.runtime()
+    with edge.writing() as session:
+        job = csv_import.start_import(
+            session,
+            list_id=list_id,
+            consent=consent or None,
+            consent_at=consent_at,
+            by=edge.signed_in().id,
+            now=edge.now(),
+            source=(upload.filename or "")[-120:],
+        )
+    csv_import.store_upload(ground, job, iter(lambda: upload.stream.read(csv_import.PIECE_BYTES), b""))
+    edge.ring(lambda: jobs.ring(ground, job.id, job.kind))
+    return int(job.id)
 
 
 def _day(form: Form) -> datetime | None:

@@ -1,13 +1,11 @@
 """Background jobs: what runs, how far it is, how it ended, and the files it left."""
 
-from collections.abc import Iterator
-
-from flask import Blueprint, abort, render_template, stream_with_context
-from sqlalchemy import select, update
+from flask import Blueprint, abort, render_template
+from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from kairan.i18n import gettext as _
 from kairan.models.jobs import Job, JobFile, JobState
+from mailer.audience import csv_import
 from mailer.web import edge, paging
 
 blueprint = Blueprint("jobs", __name__)
@@ -35,35 +33,15 @@ def show(job_id: int) -> str:
     return render_template(page, job=job, files=files, is_moving=job.state in ACTIVE)
 
 
-@blueprint.post("/jobs/<int:job_id>/cancel")
-@edge.allowed("member.import")
-def cancel(job_id: int) -> edge.Answer:
-    with edge.writing() as session:
-        session.execute(update(Job).where(Job.id == job_id, Job.state.in_(ACTIVE)).values(cancel_asked=True))
-        edge.audit(session, "job.cancel", job_id)
-    return edge.back_to(f"/jobs/{job_id}", _("It stops after the piece it is working on. What is done stays done."), "info")
-
-
 @blueprint.get("/jobs/<int:job_id>/rejected.csv")
 @edge.allowed("member.import")
 def rejected(job_id: int) -> Response:
     """The rows that were refused, with line and reason, to put right and import again."""
     with edge.reading() as session:
-        if session.get(JobFile, (job_id, "rejected", 0)) is None:
+        if session.get(JobFile, (job_id, csv_import.REJECTED, 0)) is None:
             abort(404)
     return Response(
-        stream_with_context(_pieces(job_id, "rejected")),
+        csv_import.read_rejected(edge.runtime(), job_id),
         mimetype="text/csv",
         headers={"Content-Disposition": f'attachment; filename="rejected-{job_id}.csv"'},
     )
-
-
-def _pieces(job_id: int, name: str) -> Iterator[bytes]:
-    piece = 0
-    while True:
-        with edge.reading() as session:
-            row = session.get(JobFile, (job_id, name, piece))
-        if row is None:
-            return
-        yield row.data
-        piece += 1

@@ -70,15 +70,7 @@ CONSENT_SOURCE = {
     "bounce": _("Bounce"),
     "complaint": _("Complaint"),
 }
-RESULT = {
-    "added": _("Added"),
-    "merged": _("Known already, filled in"),
-    "rejected": _("Rejected"),
-    "suppressed": _("On the suppression list"),
-    "consented": _("With consent"),
-    "unchanged": _("Unchanged"),
-    "rows": _("Rows"),
-}
+RESULT = {"imported": _("Added"), "merged": _("Known already, filled in")}
 LINK_KIND = {"image": _("Image"), "text": _("Text")}
 
 

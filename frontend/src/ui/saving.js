@@ -1,6 +1,6 @@
-// Steps of a campaign save by themselves: 1.2 s after the last key, and before the page is left.
+// Steps of a campaign save by themselves: 2 s after the last key, and before the page is left.
 // The answer carries the new revision; 409 says that somebody else saved first, and nothing is overwritten.
-const PAUSE_MS = 1200;
+const PAUSE_MS = 2000;
 
 for (const form of document.querySelectorAll("form[data-autosave]")) watch(form);
 
@@ -36,10 +36,11 @@ function watch(form) {
 
   const conflict = () => {
     say("conflict");
-    document.querySelector("[data-conflict]")?.removeAttribute("hidden");
+    document.querySelector("[data-conflict-notice]")?.removeAttribute("hidden");
   };
 
-  const touched = () => {
+  const touched = (event) => {
+    if (event.target.name === "view") return; // how the preview looks is no part of the mail
     dirty = true;
     if (state.dataset.state !== "conflict") say("unsaved");
     clearTimeout(timer);
