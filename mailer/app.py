@@ -15,7 +15,7 @@ from mailer.web import assets, edge, errors, gatekeeper, navigation, paging, sta
 
 log = logging.getLogger(__name__)
 
-PUBLIC = ("mailer.web.health", "unsubscribe.pages", "mailer.web.member_pages", "mailer.media.routes")
+PUBLIC = ("mailer.web.health", "unsubscribe.pages", "mailer.web.member_pages", "mailer.web.media")
 ADMIN = (
     "mailer.web.signin",
     "mailer.web.first_run",
@@ -34,7 +34,7 @@ ADMIN = (
     "mailer.web.jobs",
     "mailer.web.search",
     "mailer.api.routes",
-    "mailer.ops.demo_inbox",
+    "mailer.web.demo_inbox",
 )
 """modules with a `blueprint`"""
 OURS = ("kairan", "mailer", "tracking", "unsubscribe")

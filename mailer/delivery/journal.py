@@ -161,8 +161,9 @@ class Journal:
     def _write(self, kind: bytes, number: int, fence: int, code: int, text: bytes) -> None:
         segment = self._segment
         if segment.next == SEGMENT_RECORDS:
-            segment.closed = True
-            segment = self._segment = self._new_segment()
+            segment.closed, self._segment = True, self._new_segment()
+            self._drop_if_done(segment)
+            segment = self._segment
         body = _HEAD.pack(kind, len(text), code, fence, number) + text.ljust(_TEXT_MAX, b"\0")
         try:
             os.pwrite(segment.handle, body + zlib.crc32(body).to_bytes(4, "little"), segment.next * RECORD)
@@ -176,9 +177,12 @@ class Journal:
         """The attempt's outcome is committed: its records are no longer needed; a closed segment without needed ones goes."""
         for segment in self._waiting.pop((number, fence), ()):
             segment.open -= 1
-            if segment.closed and not segment.open:
-                os.close(segment.handle)
-                segment.path.unlink(missing_ok=True)
+            self._drop_if_done(segment)
+
+    def _drop_if_done(self, segment: _Segment) -> None:
+        if segment.closed and not segment.open:
+            os.close(segment.handle)
+            segment.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Only when everything is recorded: data first, lock last."""

@@ -91,13 +91,14 @@ def everything(given: Settings, *, port: int, lanes: int, extra: Sequence[Child]
     children = list(extra)
     if not given.redis_url:
         children.append(Child("valkey", python("-m", "mailer.cli", "valkey"), stage=0, ready=lambda: valkey.answers(given)))
-    children.append(Child("web", python("-m", "mailer.cli", "web", "--port", str(port)), stage=1, ready=lambda: _listens(port)))
+    children.append(Child("web", python("-m", "mailer.cli", "web", "--port", str(port)), stage=1, ready=lambda: listens(port)))
     children.append(Child("scheduler", python("-m", "mailer.cli", "scheduler"), stage=2))
     children.append(Child("workers", python("-m", "mailer.cli", "worker", "-n", str(lanes)), stage=2))
     return children
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether something accepts connections there."""
     import socket
 
     with socket.socket() as probe:

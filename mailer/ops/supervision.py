@@ -62,13 +62,16 @@ class Supervisor:
         self._next = 0.0
         self.stopping = False
 
-    def run(self, started: Callable[[], None] | None = None) -> None:
-        """Returns when told to stop (SIGTERM, SIGINT) and everything has ended."""
+    def run(self, started: Callable[[], None] | None = None, between: Callable[[], None] | None = None) -> None:
+        """Returns when told to stop (SIGTERM, SIGINT) and everything has ended. `between` is called after the first stage is ready."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         try:
             for stage in sorted({child.stage for child in self.children}):
                 self._start_stage(stage)
+                if between is not None and not self.stopping:
+                    between()
+                    between = None
             if started is not None and not self.stopping:
                 started()
             while not self.stopping:
