@@ -13,8 +13,10 @@ from kairan.i18n import ngettext
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.outbox import OutboxMail
 from mailer.audience import selection
-from mailer.campaigns import lifecycle, preflight
-from mailer.web import edge
+from mailer.campaigns import lifecycle, preflight, test_send
+from mailer.compose.findings import ContentError
+from mailer.delivery import system_mail
+from mailer.web import edge, previews
 from mailer.web.forms import Form
 
 blueprint = Blueprint("sending", __name__)
@@ -60,7 +62,17 @@ def _addresses(form: Form) -> list[str]:
 
 def _send_tests(campaign_id: int, addresses: list[str]) -> str | None:
     """Why it cannot be sent, or None."""
-    return _("Test sends are not part of this installation yet.")
+    ground = edge.runtime()
+    if ground.settings.smtp is None:
+        return _("There is no mail server to send through. The operator sets KAIRAN_SMTP_URL.")
+    try:
+        with edge.writing() as session:
+            test_send.write(session, ground, campaign_id, addresses, now=edge.now(), sample=previews.sample(session, campaign_id, None))
+            edge.audit(session, "campaign.test", campaign_id, addresses=len(addresses))
+    except ContentError as error:
+        return error.message
+    edge.ring(lambda: system_mail.ring(ground))
+    return None
 
 
 # ---- when

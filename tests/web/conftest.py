@@ -1,7 +1,6 @@
 """An installation with one person of each role, an app on it, and clients that are signed in."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,8 @@ HASH = passwords.hashed(PASSWORD)
 
 @pytest.fixture
 def ground(database_url: str, valkey: str, tmp_path: Path) -> Iterator[Runtime]:
-    given = replace(
-        settings.load({"KAIRAN_SECRET_KEY": "k" * 40}, tmp_path), data_dir=tmp_path, database_url=database_url, redis_url=valkey
-    )
+    environment = {"DATA_DIR": str(tmp_path), "DATABASE_URL": database_url, "REDIS_URL": valkey, "SECRET_KEY": "k" * 40}
+    given = settings.load({f"KAIRAN_{name}": value for name, value in environment.items()}, tmp_path)
     runtime = process.start(given)
     yield runtime
     process.use(None)

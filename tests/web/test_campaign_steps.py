@@ -1,15 +1,20 @@
 """A campaign in three steps: each saves by itself, nothing is overwritten, and nothing goes out that was not asked for twice."""
 
+import email
+import email.policy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from kairan import clock
 from kairan.models.audience import List, Member, Purpose, Subscription
 from kairan.models.campaigns import Campaign, Revision
 from kairan.models.consent import Permission
+from kairan.models.deliveries import Delivery
+from kairan.models.outbox import OutboxMail
 from kairan.runtime import Runtime
 from mailer.web.sending import moment_of
 
@@ -134,6 +139,28 @@ def test_a_campaign_with_an_error_is_not_sent_whatever_is_posted(admin, campaign
     assert answer.location.endswith("/review")
     with ground.reading() as session:
         assert session.get_one(Campaign, 1).status == "draft"
+
+
+def test_a_test_send_goes_to_several_addresses_and_counts_nowhere(admin, campaign, news, ground):
+    ground.settings = replace(ground.settings, smtp_url="smtp://127.0.0.1:2525")
+    admin.post(f"{campaign}/recipients", {"name": "Autumn", "recording": "identified", "lists": str(news)})
+    admin.post(f"{campaign}/content", CONTENT)
+
+    refused = admin.post(f"{campaign}/test", {"to": "me@example.org, nonsense"})
+    sent = admin.post(f"{campaign}/test", {"to": "me@example.org, you@example.org"})
+
+    assert refused.status_code == 422
+    assert "me@example.org, nonsense" in refused.get_data(as_text=True)
+    assert sent.status_code == 303
+    with ground.reading() as session:
+        mails = list(session.scalars(select(OutboxMail).order_by(OutboxMail.id)))
+        assert session.scalar(select(func.count()).select_from(Delivery)) == 0
+    assert [mail.recipient for mail in mails] == ["me@example.org", "you@example.org"]
+    message = email.message_from_bytes(mails[0].message, policy=email.policy.default)
+    assert message["Subject"] == "Test: Autumn"
+    assert message["To"] == "Hanako <me@example.org>"
+    assert "Hello Hanako" in message.get_body(("html",)).get_content()
+    assert "/o/" not in message.get_body(("html",)).get_content()
 
 
 def test_an_analyst_reads_and_changes_nothing(signed_in, campaign):

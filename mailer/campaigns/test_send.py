@@ -1,0 +1,67 @@
+"""Test sends: the campaign as a member would get it, to a few addresses, outside its deliveries, counted nowhere."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from kairan import addresses, i18n, outbox
+from kairan.i18n import gettext as _
+from kairan.models.campaigns import Campaign
+from kairan.models.outbox import OutboxMail
+from kairan.runtime import Runtime
+from mailer.campaigns import compilation
+from mailer.compose import compiler
+from mailer.compose.recipient import Marks, Recipient
+from mailer.delivery.programs import date_header
+
+KIND = "test"
+ADDRESSES_MAX = 10
+
+
+def write(
+    session: Session, ground: Runtime, campaign_id: int, to: Sequence[str], *, now: datetime, sample: Recipient | None = None
+) -> list[OutboxMail]:
+    """Puts one mail an address into the outbox; ring mailer.delivery.system_mail after the commit. Raises ContentError, AddressError.
+
+    HTML without beacon and with plain links, so that looking at it counts nothing; its unsubscribe link belongs to nobody.
+    """
+    campaign = session.get_one(Campaign, campaign_id)
+    source = compilation.source_of(session, campaign, ground.settings.base_url)
+    source = replace(source, subject=_("Test: %(subject)s", subject=source.subject) if source.subject.strip() else "")
+    compiled = compiler.compile_source(source)
+    return [_write_one(session, ground, campaign_id, source, compiled, address, sample, now) for address in to]
+
+
+def _write_one(
+    session: Session,
+    ground: Runtime,
+    campaign_id: int,
+    source: compiler.Source,
+    compiled: compiler.Compiled,
+    address: str,
+    sample: Recipient | None,
+    now: datetime,
+) -> OutboxMail:
+    language = i18n.best_language(sample.locale if sample and sample.locale else i18n.language())
+    names = ("花子", "佐藤") if language == "ja" else ("Hanako", "Sato")
+    recipient = replace(sample, number=0, member_id=0, email=address) if sample else Recipient(0, 0, address, *names, language, {})
+    tokens = ground.secrets.tokens
+    marks = Marks(
+        trace=tokens.trace_bytes(campaign_id, 0),
+        act=tokens.act_bytes(0, campaign_id),
+        message_id=secrets.token_hex(16).encode(),
+        date=date_header(now),
+    )
+    message = compiled.programs["plain" if source.has_html else "text", language].splice(recipient, marks)
+    return outbox.put(
+        session,
+        kind=KIND,
+        sender=addresses.as_mailbox(source.from_email),
+        recipient=address,
+        message=message,
+        now=now,
+        campaign_id=campaign_id,
+    )
