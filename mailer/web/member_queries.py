@@ -1,36 +1,16 @@
 """What pages show about members: found by name or address, in lists, on the suppression list. Reads only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from kairan import addresses
 from kairan.models.audience import List, Member, Purpose, Subscription
-from kairan.models.campaigns import Campaign, Link
-from kairan.models.consent import ConsentRow, Permission, Wording
-from kairan.models.deliveries import Delivery, State
-from kairan.models.events import Event, EventKind
+from kairan.models.consent import Permission
 from kairan.models.suppression import Suppression
 from mailer.web import edge
-
-TIMELINE_MAX = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """One line of a member's timeline."""
-
-    kind: str
-    """delivery, open, click, consent"""
-    at: datetime
-    title: str
-    href: str = ""
-    detail: str = ""
-    state: str = ""
 
 
 def listed(session: Session, search: str, list_id: int | None, after: int | None, limit: int) -> list[Member]:
@@ -95,62 +75,6 @@ def subscriptions(session: Session, member_id: int) -> list[Any]:
             .order_by(Subscription.ended_at.is_not(None), List.name)
         )
     )
-
-
-def consents(session: Session, member_id: int) -> list[Any]:
-    """(row, wording's text, purpose's name), the newest first."""
-    return list(
-        session.execute(
-            select(ConsentRow, Wording.text.label("wording"), Purpose.name.label("purpose"))
-            .outerjoin(Wording, Wording.id == ConsentRow.wording_id)
-            .outerjoin(Purpose, Purpose.id == ConsentRow.purpose_id)
-            .where(ConsentRow.member_id == member_id)
-            .order_by(ConsentRow.id.desc())
-            .limit(100)
-        )
-    )
-
-
-def timeline(session: Session, member_id: int) -> list[Happening]:
-    """Mails, opens, clicks and consents, the newest first."""
-    mails = (
-        select(
-            literal("delivery").label("kind"), Delivery.ended_at.label("at"), Delivery.campaign_id, Delivery.state, literal(0).label("link")
-        )
-        .where(Delivery.member_id == member_id, Delivery.ended_at.is_not(None))
-        .order_by(Delivery.ended_at.desc())
-        .limit(TIMELINE_MAX)
-        .subquery()
-    )
-    events = (
-        select(literal("event").label("kind"), Event.occurred_at.label("at"), Event.campaign_id, Event.kind.label("state"), Event.link)
-        .where(Event.member_id == member_id, Event.machine.is_(False))
-        .order_by(Event.occurred_at.desc())
-        .limit(TIMELINE_MAX)
-        .subquery()
-    )
-    both = union_all(select(mails), select(events)).subquery()
-    rows = session.execute(
-        select(both, Campaign.name, Link.label, Link.kind.label("link_kind"))
-        .outerjoin(Campaign, Campaign.id == both.c.campaign_id)
-        .outerjoin(Link, (Link.campaign_id == both.c.campaign_id) & (Link.number == both.c.link))
-        .order_by(both.c.at.desc())
-        .limit(TIMELINE_MAX)
-    )
-    found = [_happening(row) for row in rows]
-    acts = [
-        Happening("consent", row.ConsentRow.happened_at, row.ConsentRow.act, "", row.purpose or "") for row in consents(session, member_id)
-    ]
-    return sorted([*found, *acts], key=lambda happening: happening.at, reverse=True)[:TIMELINE_MAX]
-
-
-def _happening(row: Any) -> Happening:
-    href = f"/campaigns/{row.campaign_id}"
-    if row.kind == "delivery":
-        return Happening("delivery", row.at, row.name or "", href, state=State(row.state).name.lower())
-    if row.state == EventKind.CLICK:
-        return Happening("click", row.at, row.name or "", href, row.label or "", row.link_kind or "")
-    return Happening("open", row.at, row.name or "", href)
 
 
 def total(session: Session) -> int:

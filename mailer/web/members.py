@@ -3,10 +3,17 @@
 from flask import Blueprint, abort, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from kairan import i18n
+from kairan.i18n import gettext as _
 from kairan.models.audience import List, Member
+from kairan.models.consent import ConsentSource
+from mailer.audience import members, timeline
 from mailer.web import edge, member_queries, paging
+from mailer.web.campaign_steps import lists_with_numbers
+from mailer.web.forms import Form
 
 blueprint = Blueprint("members", __name__)
+TIMELINE_MAX, EVIDENCE_MAX = 60, 50
 
 
 @blueprint.get("/audience")
@@ -43,6 +50,54 @@ def show(member_id: int) -> str:
             member=member,
             suppressed=member_queries.suppressed(session, [member]).get(member.id),
             subscriptions=member_queries.subscriptions(session, member_id),
-            consents=member_queries.consents(session, member_id) if edge.can("consent.view") else [],
-            timeline=member_queries.timeline(session, member_id),
+            consents=timeline.consents(session, member_id, limit=EVIDENCE_MAX) if edge.can("consent.view") else [],
+            timeline=timeline.timeline(session, member_id, limit=TIMELINE_MAX),
         )
+
+
+@blueprint.get("/audience/members/new")
+@edge.allowed("member.edit")
+def new() -> str:
+    return _new(None)
+
+
+def _new(form: Form | None) -> str:
+    with edge.reading() as session:
+        lists = lists_with_numbers(session)
+    chosen = [*(form.ids("lists") if form else []), *request.args.getlist("list", type=int)]
+    return render_template("admin/member_new.html", form=form, lists=lists, chosen=chosen)
+
+
+@blueprint.post("/audience/members/new")
+@edge.allowed("member.edit")
+def add() -> edge.Answer:
+    form = Form(request.form)
+    given = members.Given(
+        form.email("email", _("E-mail address")),
+        form.text("first_name", _("First name"), required=False),
+        form.text("last_name", _("Last name"), required=False),
+        form.choice("locale", _("Language"), ("", *i18n.LANGUAGES)),
+    )
+    words = form.text("consent", _("Consent"), required=False, max_length=5000, one_line=False)
+    agreed = members.Agreed(_("entered by staff"), words) if words else None
+    if form.is_right:
+        try:
+            with edge.writing() as session:
+                member, is_new = members.add(
+                    session,
+                    edge.runtime().secrets,
+                    given,
+                    now=edge.now(),
+                    lists=form.ids("lists"),
+                    agreed=agreed,
+                    source=ConsentSource.STAFF,
+                )
+                edge.audit(session, "member.add", member.id)
+        except members.FieldRefused as refused:
+            form.wrong(refused.field, str(refused))
+        except members.AddressErased:
+            form.wrong("email", _("The person of this address had their data erased. Only they themselves can come back."))
+        else:
+            message = _("The member is there.") if is_new else _("This member was there already; what was missing was filled in.")
+            return edge.back_to(f"/audience/members/{member.id}", message, "ok" if is_new else "info")
+    return _new(form), 422

@@ -82,3 +82,18 @@ def test_an_address_is_suppressed_once(admin, ground):
     with ground.reading() as session:
         assert [(row.reason, row.note) for row in session.scalars(select(Suppression))] == [("staff", "by telephone")]
     assert "by telephone" in admin.get("/audience/suppressions?q=gone@example.com").get_data(as_text=True)
+
+
+def test_a_member_is_added_with_the_words_they_agreed_to(admin, news):
+    typed = {"email": "hanako@example.com", "first_name": "Hanako", "locale": "ja", "lists": "1", "consent": "Yes, by telephone."}
+
+    wrong = admin.post("/audience/members/new", {**typed, "email": "hanako@"})
+    added = admin.post("/audience/members/new", typed)
+    again = admin.post("/audience/members/new", typed)
+
+    assert wrong.status_code == 422
+    assert 'value="Hanako"' in wrong.get_data(as_text=True)
+    assert added.location == again.location == "/audience/members/1"
+    page = admin.get("/audience/members/1").get_data(as_text=True)
+    assert "Yes, by telephone." in page
+    assert "Consent for “News of the club” since" in page
