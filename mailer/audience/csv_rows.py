@@ -110,13 +110,13 @@ def read_row(record: Record, header: Header, address_key: Callable[[str], bytes]
     try:
         key = address_key(addresses.normal(email))
     except addresses.AddressError as error:
-        raise RowRefused(_("the address is not valid: %(reason)s", reason=_why(error))) from error
+        raise RowRefused(_("the address is not valid: %(reason)s", reason=why(error))) from error
     return Row(
         line=record.line,
         email=email,
         address_key=key,
-        first_name=_name(fields, header.first_name),
-        last_name=_name(fields, header.last_name),
+        first_name=name(_at(fields, header.first_name)),
+        last_name=name(_at(fields, header.last_name)),
         locale=locale(_at(fields, header.locale)),
         attributes={name: value for at, name in header.attributes if (value := fields[at].strip())},
     )
@@ -139,7 +139,7 @@ def _check_fields(record: Record, header: Header) -> None:
         raise RowRefused(_("the address is missing"))
 
 
-def _why(error: addresses.AddressError) -> str:
+def why(error: addresses.AddressError) -> str:
     """In the reader's language, without the details of a library."""
     return _(str(error).partition(":")[0])
 
@@ -148,11 +148,11 @@ def _at(fields: Sequence[str], at: int | None) -> str:
     return fields[at].strip() if at is not None else ""
 
 
-def _name(fields: Sequence[str], at: int | None) -> str:
-    name = _at(fields, at)
-    if len(name) > NAME_MAX:
+def name(text: str) -> str:
+    """Raises RowRefused."""
+    if len(text) > NAME_MAX:
         raise RowRefused(_("a name is longer than %(max)s characters", max=NAME_MAX))
-    return name
+    return text
 
 
 def locale(text: str) -> str:
