@@ -25,6 +25,7 @@ ADMIN = (
     "mailer.web.sending",
     "mailer.web.campaign_progress",
     "mailer.web.campaign_report",
+    "mailer.web.exports",
     "mailer.web.previews",
     "mailer.web.members",
     "mailer.web.lists",

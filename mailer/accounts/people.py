@@ -7,6 +7,7 @@ from hashlib import sha256
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from kairan import installation
 from kairan.models.accounts import Account, PasswordLink, Role, SetupLink
 from mailer.accounts import passwords, sessions
 
@@ -46,11 +47,18 @@ def first_administrator(session: Session, token: str, email: str, password: str,
 
 
 def add(session: Session, email: str, role: str, now: datetime) -> Account:
-    """A new account without a password. Raises AccountExists."""
+    """A new account without a password, in the installation's language and time zone. Raises AccountExists."""
     if by_email(session, email) is not None:
         raise AccountExists(email)
     account = Account(
-        email=email.strip().casefold(), name="", role=Role(role), language="en", theme="auto", time_zone="UTC", epoch=1, created_at=now
+        email=email.strip().casefold(),
+        name="",
+        role=Role(role),
+        language=installation.get(session, "language"),
+        theme="auto",
+        time_zone=installation.get(session, "time_zone"),
+        epoch=1,
+        created_at=now,
     )
     session.add(account)
     session.flush()

@@ -30,6 +30,11 @@ def line_chart(series: Sequence[Series], labels: Sequence[str], *, title: str, d
     return broad + narrow
 
 
+def small_line_chart(series: Sequence[Series], labels: Sequence[str], *, title: str, description: str, name: str) -> Markup:
+    """The same for a narrow card: drawn once."""
+    return _line_chart(series, labels, title, description, name, "small", 360, 220, 1)
+
+
 def key(series: Sequence[Series]) -> Markup:
     """What each line stands for, beside the chart's heading."""
     mark = '<span><svg class="chart" viewBox="0 0 22 8" aria-hidden="true"><path class="line s{}" d="M0 4h22"/></svg>{}</span>'

@@ -119,7 +119,7 @@ def growth_chart(members: list[int], ends: list[Any]) -> dict[str, Any]:
     series = [Series(_("Members"), members)]
     labels = [i18n.date(end, edge.zone()) for end in ends]
     return {
-        "svg": charts.line_chart(
+        "svg": charts.small_line_chart(
             series,
             [label if place % 4 == 3 else "" for place, label in enumerate(labels)],
             title=_("Members at the end of each week"),

@@ -25,6 +25,8 @@ CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""of built files: their names carry a hash of what is in them"""
 MAIL_CSP = (
     "sandbox allow-same-origin; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'self'"
@@ -161,11 +163,14 @@ def add_headers(response: Response) -> Response:
     headers.setdefault("X-Content-Type-Options", "nosniff")
     # same-origin, not no-referrer: with that one browsers send `Origin: null` and we could not tell our own forms.
     headers.setdefault("Referrer-Policy", "same-origin")
-    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    if first_part() not in MEMBERS:  # pictures of a mail are shown by webmail, which is another site
+        headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
     if _is_https():
+        headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    if request.path.startswith("/static/dist/") and response.status_code == 200:
+        headers["Cache-Control"] = IMMUTABLE
     if first_part() not in NO_COOKIE:
         headers.setdefault("Cache-Control", "no-store")
         if g.get("visit_is_new") and edge.person() is None:

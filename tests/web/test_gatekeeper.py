@@ -108,6 +108,19 @@ def test_a_rendered_page_for_members_sets_no_cookie(visitor):
     assert "Set-Cookie" not in answer.headers
 
 
+def test_built_files_are_kept_by_browsers_and_pictures_of_mails_are_open_to_webmail(admin, visitor):
+    from mailer.web import assets
+
+    built = visitor.get(assets.url("app.css"))
+    built.close()
+    picture = visitor.get("/m/none.png")
+
+    if assets.are_built():
+        assert built.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert "Cross-Origin-Resource-Policy" not in picture.headers
+    assert admin.get("/").headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
 # ---- sessions
 
 

@@ -19,7 +19,7 @@ document.addEventListener("click", (event) => {
 // A second press of "Send" must not send the form twice.
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method !== "post" || form.target) return;
+  if (form.method !== "post" || form.target || "again" in form.dataset) return; // a download leaves the page as it is
   if (form.dataset.sent) {
     event.preventDefault();
     return;
