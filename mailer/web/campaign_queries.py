@@ -1,6 +1,5 @@
 """What pages show about campaigns: lists, states, results. Reads only."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +12,7 @@ from kairan.models.audience import List
 from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus, Revision
 from kairan.models.deliveries import Delivery, State
 from kairan.models.events import EventKind, Rollup
+from mailer.reports.state_counts import state_counts
 
 GOING_OUT = (CampaignStatus.SENDING, CampaignStatus.PAUSED)
 TABS = {
@@ -22,7 +22,6 @@ TABS = {
     "sent": (CampaignStatus.SENT, CampaignStatus.CANCELLED),
 }
 FINAL = (State.ACCEPTED, State.REJECTED, State.UNCERTAIN, State.SUPPRESSED, State.CANCELLED, State.FAILED, State.EXPIRED)
-COUNT_CACHE_S = 1.0
 BAR_ORDER = ("accepted", "uncertain", "deferred", "rejected", "failed", "expired", "suppressed", "cancelled", "sending", "queued")
 
 
@@ -76,27 +75,8 @@ class Result:
         return self.clicked / self.accepted if self.accepted else None
 
 
-_counted: dict[tuple[int, int], tuple[float, Counts]] = {}
-
-
 def counts(session: Session, campaign_id: int) -> Counts:
-    """Kept for a second: a hundred open progress pages ask for the same."""
-    key = (id(session.get_bind().engine), campaign_id)
-    held = _counted.get(key)
-    if held and time.monotonic() - held[0] < COUNT_CACHE_S:
-        return held[1]
-    fresh = Counts(
-        {
-            State(state).name.lower(): number
-            for state, number in session.execute(
-                select(Delivery.state, func.count()).where(Delivery.campaign_id == campaign_id).group_by(Delivery.state)
-            )
-        }
-    )
-    if len(_counted) > 500:
-        _counted.clear()
-    _counted[key] = (time.monotonic(), fresh)
-    return fresh
+    return Counts(state_counts(session, campaign_id))
 
 
 def going_out(session: Session) -> list[Going]:

@@ -10,7 +10,9 @@ from kairan.i18n import gettext as _
 from kairan.i18n import number
 from kairan.models.campaigns import Campaign, CampaignStatus
 from mailer.campaigns import compilation
-from mailer.reports import charts
+from mailer.reports import charts, summary
+from mailer.reports import links as report_links
+from mailer.reports import recipients as report_recipients
 from mailer.reports.charts import Series
 from mailer.web import campaign_queries, edge, paging, previews, report_queries
 
@@ -28,25 +30,24 @@ def overview(campaign_id: int) -> edge.Answer:
         campaign = _find(session, campaign_id)
         if campaign.started_at is None:
             return redirect(f"/campaigns/{campaign_id}/{'content' if campaign.status == CampaignStatus.DRAFT else 'progress'}")
-        return render_template("admin/report.html", **figures(session, campaign), chart=chart(session, campaign), tab="overview")
+        shown = figures(session, campaign)
+    return render_template("admin/report.html", **shown, chart=chart(campaign, shown["report"]), tab="overview")
 
 
 def figures(session: Session, campaign: Campaign) -> dict[str, Any]:
-    totals = report_queries.totals(session, campaign.id)
+    report = summary.report(session, campaign.id)
     return {
         "campaign": campaign,
+        "report": report,
         "counts": campaign_queries.counts(session, campaign.id),
-        "opens": totals["opens"],
-        "clicks": totals["clicks"],
-        "leavers": report_queries.leavers(session, campaign.id),
         "usual": report_queries.usual(session, campaign),
         "lists": campaign_queries.list_names(session, [campaign.id]).get(campaign.id, []),
-        "links": report_queries.links(session, campaign.id),
+        "links": sorted(report_links.links(session, campaign.id), key=lambda link: -link.clicks),
     }
 
 
-def chart(session: Session, campaign: Campaign) -> dict[str, Any]:
-    opens, clicks = report_queries.by_hour(session, campaign)
+def chart(campaign: Campaign, report: dict[str, Any]) -> dict[str, Any]:
+    opens, clicks = report_queries.first_hours(campaign.started_at or edge.now(), report["by_hour"])
     series = [Series(_("Opened or previewed"), opens), Series(_("Clicked"), clicks)]
     hours = [_("+%(count)s h", count=place) for place in range(report_queries.HOURS)]
     best = max(range(len(opens)), key=opens.__getitem__)
@@ -88,12 +89,12 @@ def click_map(campaign_id: int) -> edge.Answer:
 @edge.allowed("member.view")
 def recipients(campaign_id: int) -> str:
     chosen = request.args.get("show", "")
-    if chosen and chosen not in report_queries.FILTERS:
+    if chosen and chosen not in report_recipients.FILTERS:
         abort(404)
     with edge.reading() as session:
         shown = figures(session, _find(session, campaign_id))
-        found = report_queries.recipients(session, campaign_id, chosen, paging.after(), paging.SIZE + 1)
-    page = paging.page(found, lambda row: int(row.Delivery.number))
+        found = report_recipients.recipients(session, campaign_id, chosen=chosen, after=paging.after() or 0, limit=paging.SIZE + 1)
+    page = paging.page(found, lambda row: row.number)
     return render_template("admin/report_recipients.html", **shown, tab="recipients", page=page, chosen=chosen)
 
 

@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from kairan import audit as audit_log
 from kairan import clock
-from kairan.models.audit import AuditRow
 from kairan.runtime import Runtime
 from kairan.settings import SettingError
 from mailer.accounts.authorize import authorize, may
@@ -107,7 +107,7 @@ def audit(session: Session, action: str, object_id: int | None = None, **detail:
     """One row of the audit log, in the transaction of the act itself. Ids only."""
     found = person()
     actor = f"account:{found.id}" if found else "nobody"
-    session.add(AuditRow(happened_at=now(), actor=actor, action=action, object_id=object_id, detail=detail))
+    audit_log.note(session, actor, action, object_id, detail, now())
 
 
 def back_to(path: str, message: str = "", kind: str = "ok") -> Response:

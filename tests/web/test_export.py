@@ -11,7 +11,7 @@ from kairan.models.audience import Member
 from kairan.models.audit import AuditRow, Provision
 from kairan.models.campaigns import Link
 from kairan.models.events import Event, EventKind
-from mailer.web import exports
+from mailer.reports import export
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ASKED = {"purpose": "Evaluation", "recipient": "Marketing department"}
@@ -54,7 +54,7 @@ def test_an_export_without_purpose_or_recipient_is_refused(admin, campaign, grou
 
 
 def test_an_export_is_written_into_the_register_and_the_audit_log(admin, campaign, ground, monkeypatch):
-    monkeypatch.setattr(exports, "PIECE", 2)
+    monkeypatch.setattr(export, "PAGE", 2)
 
     answer = admin.post(f"{campaign}/export", ASKED)
 
