@@ -26,7 +26,9 @@ from unsubscribe.bulk import Agreement
 
 ROWS_MAX = 1_000_000
 ATTEMPTS_MAX = 3
-POSTGRES_BATCH = 10_000
+POSTGRES_BATCH = 4_000
+"""0.3 s; a no of a member in it waits as long, so not more (10,000 rows at once are 5 % faster)"""
+SQLITE_AIM_S = 0.035
 SQLITE_BATCH = (250, 2_000)
 """least and most; in between it follows the time a batch took, since a write there may last 50 ms"""
 _TABLES = ("members", "subscriptions", "permissions", "consents")
@@ -197,5 +199,4 @@ def _harmless(cell: str) -> str:
 
 def _next_size(size: int, took_s: float) -> int:
     least, most = SQLITE_BATCH
-    wanted = size * 2 if took_s < 0.015 else size // 2 if took_s > 0.035 else size
-    return max(least, min(most, wanted))
+    return max(least, min(most, int(size * max(0.5, min(2, SQLITE_AIM_S / took_s)))))

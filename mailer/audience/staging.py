@@ -10,13 +10,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Integer, LargeBinary, MetaData, Table, Text, and_, case, delete, func, literal, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from kairan.models.audience import Format, Member
-from kairan.models.base import Document
+from kairan.models.base import BigId, Document
 from kairan.models.suppression import Suppression, SuppressionReason
-from kairan.sql import insert, is_sqlite, locked
+from kairan.sql import among, insert, is_sqlite, locked
 from mailer.audience.csv_rows import Row
 from unsubscribe import bulk
 
@@ -30,8 +46,9 @@ STAGE = Table(
     Column("last_name", Text),
     Column("locale", Text),
     Column("attributes", Document),
+    Column("member_id", BigId),
 )
-_COLUMNS = ", ".join(column.name for column in STAGE.columns)
+_COLUMNS = ", ".join(column.name for column in STAGE.columns if column.name != "member_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +75,8 @@ def write(session: Session, rows: Sequence[Row], target: Target, now: datetime) 
     existing = _hold_existing(session)
     erased = _drop_erased(session)
     _merge(session, target, now)
-    members = select(Member.id.label("member_id"), Member.address_key).join(STAGE, STAGE.c.address_key == Member.address_key)
+    _find_members(session)
+    members = select(STAGE.c.member_id, STAGE.c.address_key)
     bulk.put_in_list(session, members, target.list_id, agreed=target.agreed, now=now)
     session.execute(delete(STAGE))
     return Imported(len(rows) - existing - len(erased), existing, erased)
@@ -72,13 +90,13 @@ def _fill(session: Session, rows: Sequence[Row]) -> None:
     ]
     connection = session.connection()
     if is_sqlite(session):
-        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS import_stage ({_COLUMNS})")
+        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS import_stage ({_COLUMNS}, member_id)")
         connection.exec_driver_sql("DELETE FROM temp.import_stage")
         connection.exec_driver_sql(f"INSERT INTO temp.import_stage ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         return
     connection.exec_driver_sql(
         "CREATE TEMPORARY TABLE IF NOT EXISTS import_stage (line int, email text, address_key bytea, first_name text, last_name text, "
-        "locale text, attributes jsonb) ON COMMIT DELETE ROWS"
+        "locale text, attributes jsonb, member_id bigint) ON COMMIT DELETE ROWS"
     )
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY import_stage ({_COLUMNS}) FROM STDIN") as copy:
@@ -90,21 +108,25 @@ def _document(attributes: dict[str, Any]) -> str:
     return json.dumps(attributes, ensure_ascii=False, separators=(",", ":")) if attributes else "{}"
 
 
+def _find_members(session: Session) -> None:
+    """By a subquery for each row, since the planner cannot turn it round: without statistics of the stage it would read all members."""
+    found = select(Member.id).where(Member.address_key == STAGE.c.address_key).scalar_subquery()
+    session.execute(update(STAGE).where(STAGE.c.member_id.is_(None)).values(member_id=found))
+
+
 def _hold_existing(session: Session) -> int:
     """How many of the addresses are members already; they are locked until the end of the transaction."""
-    found = select(Member.id).join(STAGE, STAGE.c.address_key == Member.address_key)
-    if is_sqlite(session):
-        return session.execute(select(func.count()).select_from(found.subquery())).scalar_one()
-    return len(session.execute(locked(found.order_by(Member.id), session, weak=True).with_for_update(of=Member, key_share=True)).all())
+    _find_members(session)
+    ids = session.execute(select(STAGE.c.member_id).where(STAGE.c.member_id.is_not(None)).order_by(STAGE.c.member_id)).scalars().all()
+    if not ids:
+        return 0
+    existing = select(Member.id).where(among(session, Member.id, ids)).order_by(Member.id)
+    return len(session.execute(locked(existing, session, weak=True)).all())
 
 
 def _drop_erased(session: Session) -> list[tuple[int, str]]:
-    erased = select(Suppression.address_key).where(Suppression.reason == SuppressionReason.ERASED)
-    gone = session.execute(
-        delete(STAGE)
-        .where(STAGE.c.address_key.in_(erased.where(Suppression.address_key == STAGE.c.address_key).correlate(STAGE)))
-        .returning(STAGE.c.line, STAGE.c.email)
-    )
+    reason = select(Suppression.reason).where(Suppression.address_key == STAGE.c.address_key).scalar_subquery()
+    gone = session.execute(delete(STAGE).where(reason == SuppressionReason.ERASED).returning(STAGE.c.line, STAGE.c.email))
     return sorted((line, email) for line, email in gone)
 
 

@@ -208,14 +208,17 @@ def test_a_topic_that_members_left_themselves_stays_left(audience: Audience):
     assert (in_list(audience), permitted(audience)) == ([1], [1])
 
 
-def test_a_member_whom_staff_took_out_comes_back_with_the_file(audience: Audience):
+def test_a_member_whom_staff_took_out_comes_back_with_the_file_and_one_who_left_does_not(audience: Audience):
     audience.load(HEADER + "hana@books.example,,,\n")
+    audience.load(HEADER + "bob@books.example,,,\n")
+    hana, bob = (member.id for member in audience.members())
     with audience.ground.writing() as session:
-        consent.opt_out(session, 1, audience.list_id, source=ConsentSource.STAFF, now=clock.now())
+        consent.opt_out(session, hana, audience.list_id, source=ConsentSource.STAFF, now=clock.now())
+        consent.opt_out(session, bob, audience.list_id, source=ConsentSource.ONE_CLICK, now=clock.now())
 
-    audience.load(HEADER + "hana@books.example,,,\n")
+    audience.load(HEADER + "hana@books.example,,,\nbob@books.example,,,\n")
 
-    assert (in_list(audience), permitted(audience)) == ([1], [1])
+    assert (in_list(audience), permitted(audience)) == ([hana], [hana])
 
 
 def test_an_upload_that_breaks_off_imports_nothing_and_says_so(audience: Audience):
