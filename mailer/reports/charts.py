@@ -134,5 +134,8 @@ def _labels(labels: Sequence[str], x: Callable[[int], str], height: int, skip: i
     named = [place for place, label in enumerate(labels) if label][::skip]
     text = '<text x="{}" y="{}" text-anchor="{}">{}</text>'
     return Markup("").join(
-        Markup(text).format(x(place), height - 6, "start" if place == 0 else "middle", escape(labels[place])) for place in named
+        Markup(text).format(
+            x(place), height - 6, "start" if place == 0 else "end" if place == len(labels) - 1 else "middle", escape(labels[place])
+        )
+        for place in named
     )

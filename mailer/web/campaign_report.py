@@ -122,7 +122,7 @@ def growth_chart(members: list[int], ends: list[Any]) -> dict[str, Any]:
     return {
         "svg": charts.small_line_chart(
             series,
-            [label if place % 4 == 3 else "" for place, label in enumerate(labels)],
+            [label if place in (0, 5, len(labels) - 1) else "" for place, label in enumerate(labels)],
             title=_("Members at the end of each week"),
             description=_("%(first)s twelve weeks ago, %(last)s now.", first=number(members[0]), last=number(members[-1])),
             name="growth",

@@ -25,7 +25,7 @@ def answer(error: HTTPException) -> edge.Answer | HTTPException:
     code = error.code or 500
     if code < 400:
         return error
-    if gatekeeper.first_part() in gatekeeper.MEMBERS:
+    if gatekeeper.first_part() in gatekeeper.MEMBERS and code < 500:
         return render_template("public/not_found.html"), code
     if code == 401:
         return sign_in_first()
@@ -34,7 +34,10 @@ def answer(error: HTTPException) -> edge.Answer | HTTPException:
 
 def fault(error: Exception) -> tuple[str, int]:
     log.exception("page failed", extra={"endpoint": request.endpoint})
-    return page(500)
+    try:
+        return (render_template("public/fault.html"), 500) if gatekeeper.first_part() in gatekeeper.MEMBERS else page(500)
+    except Exception:  # the page itself needs the database, and that is what is away
+        return _("Something went wrong here") + "\n", 500
 
 
 def page(code: int) -> tuple[str, int]:

@@ -121,6 +121,22 @@ def test_built_files_are_kept_by_browsers_and_pictures_of_mails_are_open_to_webm
     assert admin.get("/").headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
+def test_a_fault_is_answered_in_the_words_of_whoever_asked(app, admin, visitor, monkeypatch):
+    def broken(*_arguments, **_more):
+        raise RuntimeError("secret detail")
+
+    broken.kairan_mark = app.view_functions["home.home"].kairan_mark
+    monkeypatch.setitem(app.view_functions, "home.home", broken)
+    monkeypatch.setitem(app.view_functions, "member_pages.about_tracking", broken)
+
+    for client, path, words in ((admin.client, "/", "It was written into the log"), (visitor, "/about/tracking", "Nothing was changed")):
+        answer = client.get(path)
+
+        assert answer.status_code == 500
+        assert words in answer.get_data(as_text=True)
+        assert "secret detail" not in answer.get_data(as_text=True)
+
+
 # ---- sessions
 
 
