@@ -11,6 +11,7 @@ from kairan import i18n, resources
 from kairan import runtime as process
 from kairan.runtime import Runtime
 from mailer.accounts.authorize import may
+from mailer.reports import click_targets
 from mailer.web import assets, edge, errors, gatekeeper, navigation, paging, standing, words
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def _wrap(app: Flask, runtime: Runtime, tracked: bool) -> None:
         except ModuleNotFoundError:
             log.warning("left out: tracking.endpoint")
         else:
-            inner = endpoint.wrap(inner, runtime)
+            inner = endpoint.wrap(inner, runtime, click_targets.resolver(runtime))
     hops = runtime.settings.proxy_hops
     app.wsgi_app = ProxyFix(inner, x_for=hops, x_proto=hops, x_host=hops) if hops else inner  # type: ignore[method-assign]
 

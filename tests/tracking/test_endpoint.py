@@ -1,0 +1,187 @@
+"""What comes back from a mail reaches the endpoint, and the endpoint answers whatever else is away."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sqlalchemy import update
+from werkzeug.test import Client
+
+from kairan.database import Database
+from kairan.models.audience import Member
+from kairan.models.campaigns import Link
+from kairan.runtime import Runtime
+from mailer.app import create_public_app
+from mailer.reports import click_targets
+from tests.tracking.conftest import Sent
+from tracking import endpoint
+from tracking.targets import location
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """SQLite: what answers here asks the database nothing, or one row."""
+    import shutil
+
+    shutil.copyfile(request.getfixturevalue("_migrated_sqlite"), tmp_path / "kairan.sqlite")
+    return f"sqlite:///{tmp_path / 'kairan.sqlite'}"
+
+
+def test_a_beacon_is_a_transparent_pixel_that_nothing_keeps(sent: Sent) -> None:
+    answer = sent.open()
+
+    image = Image.open(io.BytesIO(answer.data))
+    assert (answer.status_code, answer.mimetype, image.size, image.convert("RGBA").getpixel((0, 0))[3]) == (200, "image/gif", (1, 1), 0)
+    assert len(answer.data) == 43 == answer.content_length
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_a_click_leads_to_the_links_target(sent: Sent) -> None:
+    answer = sent.click()
+
+    assert (answer.status_code, answer.headers["Location"]) == (302, "https://shop.example/autumn")
+    assert (answer.headers["Cache-Control"], answer.headers["Referrer-Policy"]) == ("no-store", "no-referrer")
+    assert answer.data == b""
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_head_gets_the_headers_alone(sent: Sent) -> None:
+    beacon, click = sent.open(method="HEAD"), sent.click(method="HEAD")
+
+    assert (beacon.status_code, beacon.data, beacon.headers["Content-Length"]) == (200, b"", "43")
+    assert (click.status_code, click.data, click.headers["Location"]) == (302, b"", "https://shop.example/autumn")
+
+
+def test_every_wrong_token_or_link_gets_one_answer(sent: Sent) -> None:
+    good, act = sent.token(), sent.ground.secrets.tokens.act(1, sent.campaign_id)
+    flipped = ("B" if good[0] != "B" else "C") + good[1:]
+    paths = [
+        f"/o/{flipped}.gif", f"/o/{good[:-1]}.gif", f"/o/{good}", f"/o/{good}.png", f"/o/{act}.gif", f"/o/{good[:-1]}é.gif", "/o/", "/c/",
+        f"/c/{flipped}/1", f"/c/{act}/1", f"/c/{good}/999", f"/c/{good}/0", f"/c/{good}/01", f"/c/{good}/1/", f"/c/{good}/-1",
+        f"/c/{good}/99999999999", f"/c/{good}/١", f"/c/{good}", f"/c/{good}/1?url=https://elsewhere.example",
+    ]  # fmt: skip
+    answers = {path: sent.client.get(path) for path in paths[:-1]}
+
+    assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(answers, 404)
+    assert len({(answer.data, str(answer.headers)) for answer in answers.values()}) == 1
+    assert sent.client.get(paths[-1]).headers["Location"] == "https://shop.example/autumn"
+
+
+def test_each_single_flipped_bit_makes_a_token_worthless(sent: Sent) -> None:
+    good = sent.token()
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+    for place, letter in enumerate(good):
+        for bit in range(6):
+            other = alphabet[alphabet.index(letter) ^ (1 << bit)]
+            with pytest.raises(ValueError):
+                sent.ground.secrets.tokens.read_trace(good[:place] + other + good[place + 1 :])
+
+
+def test_other_methods_are_not_taken(sent: Sent) -> None:
+    assert sent.client.post(f"/o/{sent.token()}.gif").status_code in (404, 405)
+    assert sent.client.post(f"/c/{sent.token()}/1").status_code in (404, 405)
+    assert sent.drain() == 0
+
+
+def test_it_answers_while_redis_is_away(sent: Sent) -> None:
+    away = Runtime(replace(sent.ground.settings, redis_url="unix:///nowhere/v.sock"), sent.ground.secrets, sent.ground.database)
+    application = endpoint.wrap(lambda environ, start: [], away)
+    client = Client(application)
+
+    assert client.get(f"/o/{sent.token()}.gif").status_code == 200
+    assert client.get(f"/c/{sent.token()}/{sent.links['text']}").status_code == 302
+    assert application.buffer.flush() is False
+
+
+def test_links_that_are_known_work_through_a_restart_without_a_database(sent: Sent, tmp_path: Path) -> None:
+    sent.click()
+    gone = Database(f"sqlite:///{tmp_path / 'empty.sqlite'}")  # it has no tables: every question fails
+    client = Client(endpoint.wrap(lambda environ, start: [], Runtime(sent.ground.settings, sent.ground.secrets, gone)))
+
+    answer = client.get(f"/c/{sent.token()}/{sent.links['image']}")
+
+    assert (answer.status_code, answer.headers["Location"]) == (302, "https://shop.example/picture")
+
+
+def test_a_link_nobody_can_look_up_is_asked_for_again_later_and_counted(sent: Sent, tmp_path: Path) -> None:
+    gone = Database(f"sqlite:///{tmp_path / 'empty.sqlite'}")
+    application = endpoint.wrap(lambda environ, start: [], Runtime(sent.ground.settings, sent.ground.secrets, gone))
+
+    answer = Client(application).get(f"/c/{sent.token()}/1")
+    application.buffer.flush()
+    sent.drain()
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert sent.dropped() == {"target_unknown": 1}
+
+
+def test_a_link_with_merge_fields_is_the_members_own(sent: Sent) -> None:
+    with sent.ground.writing() as session:
+        session.add(
+            Link(
+                campaign_id=sent.campaign_id,
+                number=77,
+                revision=1,
+                kind="text",
+                label="Yours",
+                url='https://shop.example/hello?name={{ member.first_name | default: "you" }}&lang=ja',
+            )
+        )
+        session.execute(update(Member).where(Member.id == 1).values(first_name="桜 & \r\nSet-Cookie: x"))
+
+    answer, anonymous = sent.click(link=77), sent.click(number=0, link=77)
+
+    assert answer.headers["Location"] == "https://shop.example/hello?name=%E6%A1%9C%20%26%20%0ASet-Cookie%3A%20x&lang=ja"
+    assert anonymous.headers["Location"] == "https://shop.example/hello?name=you&lang=ja"
+    with sent.ground.reading() as session:
+        assert click_targets.resolve(session, sent.campaign_id, 1, "https://shop.example/{{ member.gone }}") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://shop.example/a?b=c#d", "https://shop.example/a?b=c#d"),
+        ("https://shop.example/秋?q=あ b", "https://shop.example/%E7%A7%8B?q=%E3%81%82%20b"),
+        ("https://日本.example/%E7%A7%8B", "https://xn--wgv71a.example/%E7%A7%8B"),
+        ("https://[2001:db8::1]:8443/x", "https://[2001:db8::1]:8443/x"),
+        ("http://shop.example/\r\nSet-Cookie: a=b", "http://shop.example/Set-Cookie:%20a=b"),
+        ("javascript:alert(1)", None),
+        ("//elsewhere.example", None),
+        ("https:///path", None),
+        ("https://shop.example@elsewhere.example/", None),
+        ("https://shop.example:99999/", None),
+    ],
+)
+def test_a_location_is_plain_ascii_and_leads_to_the_web(url: str, expected: str | None) -> None:
+    assert location(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("203.0.113.77", b"\xcb\x00\x71"),
+        ("2001:db8:1:2:3:4:5:6", b"\x20\x01\x0d\xb8\x00\x01"),
+        ("::ffff:203.0.113.77", b"\xcb\x00\x71"),
+        ("", b""),
+        ("unix:", b""),
+        ("203.0.113.77\x00", b""),
+    ],
+)
+def test_of_an_address_only_its_network_is_kept(address: str, kept: bytes) -> None:
+    assert endpoint.network(address) == kept
+
+
+def test_behind_trusted_proxies_the_network_is_the_clients(sent: Sent) -> None:
+    ground = Runtime(replace(sent.ground.settings, proxy_hops=1), sent.ground.secrets, sent.ground.database)
+    app = create_public_app(ground)
+    client = Client(app)
+
+    client.get(f"/o/{sent.token()}.gif", headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.77", "User-Agent": "Thunderbird"})
+    app.wsgi_app.app.buffer.flush()  # type: ignore[attr-defined]
+    sent.drain()
+
+    assert [event.network for event in sent.events()] == ["203.0.113.0/24"]

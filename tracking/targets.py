@@ -1,0 +1,155 @@
+"""Where each numbered link leads: in memory, one campaign at a time, with a copy on disk for a start while the database is down.
+
+A number's target never changes (links are numbered anew at every revision), so what is known is never asked for again; a number that
+is not known is asked for at most once a second a campaign.
+"""
+
+import json
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from kairan.database import Database
+from kairan.models.campaigns import Link
+
+CAMPAIGNS_MAX = 2_000
+ASK_AGAIN_S = 1.0
+FILES_MAX = 500
+_KEPT = "%/:?#[]@!$&'()*+,;=~"
+
+log = logging.getLogger(__name__)
+
+
+class TargetUnavailable(Exception):
+    """Not known here, and the database does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`location` is ready for the header; None: the address holds merge fields (`source`) or cannot be a Location at all."""
+
+    location: str | None
+    source: str
+
+
+class Targets:
+    """The link map of a process."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+        self._campaigns: OrderedDict[int, Mapping[int, Target]] = OrderedDict()
+        self._asked: dict[int, float] = {}
+        self._lock = threading.Lock()
+        self._down_until = 0.0
+
+    def find(self, campaign_id: int, number: int) -> Target | None:
+        """None: there is no such link. Raises TargetUnavailable."""
+        links = self._campaigns.get(campaign_id)
+        if links is not None:
+            target = links.get(number)
+            if target is not None:
+                return target
+        return self._ask(campaign_id, number)
+
+    def _ask(self, campaign_id: int, number: int) -> Target | None:
+        with self._lock:  # one of the threads asks, the others then find the answer
+            links = self._campaigns.get(campaign_id)
+            now = time.monotonic()
+            if links is not None and (number in links or now - self._asked.get(campaign_id, 0.0) < ASK_AGAIN_S):
+                return links.get(number)
+            fresh = None if now < self._down_until else self._load(campaign_id)
+            if fresh is None:
+                links = links or self._from_file(campaign_id)
+                if links is None or number not in links:
+                    raise TargetUnavailable
+                fresh = links
+            self._keep(campaign_id, fresh, now)
+            return fresh.get(number)
+
+    def _keep(self, campaign_id: int, links: Mapping[int, Target], now: float) -> None:
+        self._campaigns[campaign_id] = links
+        self._campaigns.move_to_end(campaign_id)
+        self._asked[campaign_id] = now
+        while len(self._campaigns) > CAMPAIGNS_MAX:
+            gone, _links = self._campaigns.popitem(last=False)
+            self._asked.pop(gone, None)
+
+    def _load(self, campaign_id: int) -> Mapping[int, Target] | None:
+        """None where the database does not answer; it is then left alone for a second."""
+        try:
+            with self._database.reading() as session:
+                rows = session.execute(select(Link.number, Link.url).where(Link.campaign_id == campaign_id)).all()
+        except SQLAlchemyError as error:
+            self._down_until = time.monotonic() + ASK_AGAIN_S
+            log.warning("link map not loaded", extra={"campaign": campaign_id, "error": type(error).__name__})
+            return None
+        sources = {number: url for number, url in rows}
+        if len(sources) != len(self._campaigns.get(campaign_id, ())):
+            self._to_file(campaign_id, sources)
+        return _targets(sources)
+
+    # ---- the copy on disk
+
+    def _path(self, campaign_id: int) -> Path:
+        return self._folder / f"{campaign_id}.json"
+
+    def _from_file(self, campaign_id: int) -> Mapping[int, Target] | None:
+        try:
+            return _targets({int(number): str(url) for number, url in json.loads(self._path(campaign_id).read_text("utf-8")).items()})
+        except (OSError, ValueError, AttributeError):
+            return None
+
+    def _to_file(self, campaign_id: int, sources: Mapping[int, str]) -> None:
+        """Without a folder to write to we serve as well, only not through a restart without a database."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft = self._folder / f"{campaign_id}.{os.getpid()}.new"
+            draft.write_text(json.dumps(sources, ensure_ascii=False), "utf-8")
+            os.replace(draft, self._path(campaign_id))
+            self._forget_old_files()
+        except OSError as error:
+            log.warning("link map not copied", extra={"campaign": campaign_id, "error": type(error).__name__})
+
+    def _forget_old_files(self) -> None:
+        files = list(self._folder.glob("*.json"))
+        if len(files) > FILES_MAX:
+            for old in sorted(files, key=lambda path: path.stat().st_mtime)[:-FILES_MAX]:
+                old.unlink(missing_ok=True)
+
+
+def _targets(sources: Mapping[int, str]) -> Mapping[int, Target]:
+    return {number: Target(None if has_fields(url) else location(url), url) for number, url in sources.items()}
+
+
+def has_fields(url: str) -> bool:
+    return "{{" in url or "{%" in url
+
+
+def location(url: str) -> str | None:
+    """The address as it may stand in a Location header, ASCII only; None for what is no web address.
+
+    Nothing in it can end the header or hand the click to another scheme (RELIABILITY-SECURITY.md 23).
+    """
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode() if not (parts.hostname or "").isascii() else parts.hostname
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme.lower() not in ("http", "https") or not host or parts.username is not None or parts.password is not None:
+        return None
+    if ":" in host:
+        host = f"[{host}]"
+    netloc = host if port is None else f"{host}:{port}"
+    return urlunsplit((parts.scheme.lower(), netloc, *(quote(part, safe=_KEPT) for part in parts[2:])))
