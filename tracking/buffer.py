@@ -3,21 +3,22 @@
 kill -9 loses at most 200 ms of fetches. A flush that got no answer is asked about before it is sent again, so none goes in twice.
 """
 
-import atexit
 import logging
 import os
 import threading
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any
 
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from kairan.settings import SettingError
 from tracking import packing
 from tracking.packing import Fetch
 
@@ -53,12 +54,13 @@ class Buffer:
         self._flush_s = flush_s
         self._agents: dict[str, str] = {}
         self._reset()
-        atexit.register(_at_exit, weakref.ref(self))
+        # Not atexit alone: granian's worker is a fork of multiprocessing, which ends with os._exit after these finalizers.
+        Finalize(None, _at_exit, args=(weakref.ref(self),), exitpriority=10)
         os.register_at_fork(after_in_child=_in_child(weakref.ref(self)))
 
     def _reset(self) -> None:
         self._fetches: deque[Fetch] = deque()
-        self._waiting: deque[tuple[bytes, int]] = deque()
+        self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._lost: Counter[int] = Counter()
         self._redis: Redis | None = None
@@ -142,7 +144,7 @@ class Buffer:
                 try:
                     if not self._send():
                         self._drop_waiting()
-                except (RedisError, OSError) as error:
+                except (RedisError, OSError, SettingError) as error:  # SettingError: the embedded Valkey has not started yet
                     self._note_trouble(error)
                     return False
                 self._note_health()
@@ -153,16 +155,17 @@ class Buffer:
         with self._counting:
             lost, self._lost = dict(self._lost), Counter()
         for part in packing.in_entries(taken):
-            self._put(packing.pack(part, lost), len(part))
+            self._put(part, lost)
             lost = {}
         if lost:
-            self._put(packing.pack((), lost), 0)
+            self._put((), lost)
 
-    def _put(self, entry: bytes, fetches: int) -> None:
+    def _put(self, fetches: Sequence[Fetch], lost: Mapping[int, int]) -> None:
+        entry = packing.pack(fetches, lost)
         if self._waiting_bytes + len(entry) > WAITING_MAX_BYTES:
-            self.lose(BUFFER_FULL, fetches)
+            self._lose_again({BUFFER_FULL: len(fetches)}, lost)
             return
-        self._waiting.append((entry, fetches))
+        self._waiting.append(entry)
         self._waiting_bytes += len(entry)
 
     def _send(self) -> bool:
@@ -177,7 +180,7 @@ class Buffer:
         entries = list(islice(self._waiting, AT_ONCE))
         self._unsure = True
         with redis.pipeline(transaction=True) as pipe:
-            for entry, _fetches in entries:
+            for entry in entries:
                 pipe.xadd(STREAM, {FIELD: entry})
             pipe.set(self._writer, self._sent + len(entries), ex=WRITER_KEPT_S)
             pipe.execute()
@@ -198,19 +201,23 @@ class Buffer:
 
     def _forget_sent(self, count: int) -> None:
         for _ in range(min(count, len(self._waiting))):
-            entry, _fetches = self._waiting.popleft()
-            self._waiting_bytes -= len(entry)
+            self._waiting_bytes -= len(self._waiting.popleft())
         self._sent += count
         self._unsure = False
 
     def _drop_waiting(self) -> None:
         """The stream is full: the newest are lost, the oldest stay, and the counts go on."""
-        for entry, fetches in self._waiting:
-            self.lose(STREAM_FULL, fetches)
-            for reason, count in packing.unpack(entry).lost.items():
-                self.lose(reason, count)
+        for packed in self._waiting:
+            entry = packing.unpack(packed)
+            self._lose_again({STREAM_FULL: len(entry.fetches)}, entry.lost)
         self._waiting.clear()
         self._waiting_bytes = 0
+
+    def _lose_again(self, *lost: Mapping[int, int]) -> None:
+        for counts in lost:
+            for reason, count in counts.items():
+                if count:
+                    self.lose(reason, count)
 
     def _note_trouble(self, error: Exception) -> None:
         if self._trouble_since is None:

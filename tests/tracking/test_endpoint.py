@@ -1,6 +1,7 @@
 """What comes back from a mail reaches the endpoint, and the endpoint answers whatever else is away."""
 
 import io
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from tests.tracking.conftest import Sent
 from tracking import endpoint
 from tracking.targets import location
 
+Wrapped = Callable[[Runtime], endpoint.Endpoint]
+
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -27,6 +30,20 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
     shutil.copyfile(request.getfixturevalue("_migrated_sqlite"), tmp_path / "kairan.sqlite")
     return f"sqlite:///{tmp_path / 'kairan.sqlite'}"
+
+
+@pytest.fixture
+def wrapped() -> Iterator[Wrapped]:
+    """Endpoints of their own, with nothing behind; no buffer outlives its test."""
+    made = []
+
+    def make(ground: Runtime) -> endpoint.Endpoint:
+        made.append(endpoint.wrap(lambda environ, start: [], ground))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.buffer.stop()
 
 
 def test_a_beacon_is_a_transparent_pixel_that_nothing_keeps(sent: Sent) -> None:
@@ -87,9 +104,9 @@ def test_other_methods_are_not_taken(sent: Sent) -> None:
     assert sent.drain() == 0
 
 
-def test_it_answers_while_redis_is_away(sent: Sent) -> None:
+def test_it_answers_while_redis_is_away(sent: Sent, wrapped: Wrapped) -> None:
     away = Runtime(replace(sent.ground.settings, redis_url="unix:///nowhere/v.sock"), sent.ground.secrets, sent.ground.database)
-    application = endpoint.wrap(lambda environ, start: [], away)
+    application = wrapped(away)
     client = Client(application)
 
     assert client.get(f"/o/{sent.token()}.gif").status_code == 200
@@ -97,19 +114,19 @@ def test_it_answers_while_redis_is_away(sent: Sent) -> None:
     assert application.buffer.flush() is False
 
 
-def test_links_that_are_known_work_through_a_restart_without_a_database(sent: Sent, tmp_path: Path) -> None:
+def test_links_that_are_known_work_through_a_restart_without_a_database(sent: Sent, wrapped: Wrapped, tmp_path: Path) -> None:
     sent.click()
     gone = Database(f"sqlite:///{tmp_path / 'empty.sqlite'}")  # it has no tables: every question fails
-    client = Client(endpoint.wrap(lambda environ, start: [], Runtime(sent.ground.settings, sent.ground.secrets, gone)))
+    client = Client(wrapped(Runtime(sent.ground.settings, sent.ground.secrets, gone)))
 
     answer = client.get(f"/c/{sent.token()}/{sent.links['image']}")
 
     assert (answer.status_code, answer.headers["Location"]) == (302, "https://shop.example/picture")
 
 
-def test_a_link_nobody_can_look_up_is_asked_for_again_later_and_counted(sent: Sent, tmp_path: Path) -> None:
+def test_a_link_nobody_can_look_up_is_asked_for_again_later_and_counted(sent: Sent, wrapped: Wrapped, tmp_path: Path) -> None:
     gone = Database(f"sqlite:///{tmp_path / 'empty.sqlite'}")
-    application = endpoint.wrap(lambda environ, start: [], Runtime(sent.ground.settings, sent.ground.secrets, gone))
+    application = wrapped(Runtime(sent.ground.settings, sent.ground.secrets, gone))
 
     answer = Client(application).get(f"/c/{sent.token()}/1")
     application.buffer.flush()
@@ -181,7 +198,7 @@ def test_behind_trusted_proxies_the_network_is_the_clients(sent: Sent) -> None:
     client = Client(app)
 
     client.get(f"/o/{sent.token()}.gif", headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.77", "User-Agent": "Thunderbird"})
-    app.wsgi_app.app.buffer.flush()  # type: ignore[attr-defined]
+    app.wsgi_app.app.buffer.stop()  # type: ignore[attr-defined]
     sent.drain()
 
     assert [event.network for event in sent.events()] == ["203.0.113.0/24"]
