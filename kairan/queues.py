@@ -3,6 +3,7 @@
 One queue a worker process: with several RQ uses BLPOP and a job taken by a dying worker is gone.
 """
 
+import logging
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from kairan.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from rq import Queue
+
+log = logging.getLogger(__name__)
 
 LANE = "lane"
 MAIL = "mail"
@@ -46,16 +49,26 @@ class Queues:
             self.url, socket_timeout=10, socket_connect_timeout=3, health_check_interval=30, retry=Retry(ExponentialBackoff(cap=1), 2)
         )
 
-    def ring(self, name: str, function: str, *arguments: Any, timeout_s: int = 600) -> None:
-        """Rings one bell: a worker of queue `name` calls `function` (dotted path). A fresh id each time, so no ring replaces another."""
-        self.queue(name).enqueue(
-            function,
-            *arguments,
-            job_id=uuid.uuid4().hex,
-            job_timeout=-1 if name == LANE else timeout_s,
-            result_ttl=0,
-            failure_ttl=86_400,
-        )
+    def ring(self, name: str, function: str, *arguments: Any, timeout_s: int = 600) -> bool:
+        """Rings one bell: a worker of queue `name` calls `function` (dotted path). A fresh id each time, so no ring replaces another.
+
+        False: Redis is away. What was asked for is committed already, and a sweep rings as soon as Redis is back.
+        """
+        from redis.exceptions import RedisError
+
+        try:
+            self.queue(name).enqueue(
+                function,
+                *arguments,
+                job_id=uuid.uuid4().hex,
+                job_timeout=-1 if name == LANE else timeout_s,
+                result_ttl=0,
+                failure_ttl=86_400,
+            )
+        except RedisError as error:
+            log.warning("bell not rung", extra={"queue": name, "error": type(error).__name__})
+            return False
+        return True
 
     def waiting(self, name: str) -> int:
         return int(self.queue(name).count)

@@ -10,7 +10,8 @@ import click
 from kairan import clock, database, runtime, settings
 from kairan.settings import SettingError
 from mailer.accounts import passwords, people
-from mailer.ops import demo_samples, inbox, roles, valkey
+from mailer import demo_mail as inbox
+from mailer.ops import demo_samples, roles, valkey
 from mailer.ops.supervision import Child, Supervisor, python
 
 ADMINISTRATOR = "admin@example.org"
@@ -63,7 +64,7 @@ def _children(given: settings.Settings, port: int) -> list[Child]:
     assert account is not None
     keeper = Child(
         "inbox",
-        python("-m", "mailer.ops.inbox", str(account.port), os.environ[inbox.FOLDER]),
+        python("-m", "mailer.demo_mail", str(account.port), os.environ[inbox.FOLDER]),
         stage=0,
         ready=lambda: roles.listens(account.port),
     )

@@ -40,12 +40,102 @@ CLICK_SHARE = 0.32
 MACHINE_SHARE = 0.12
 _SEED = 20261124
 
-_GIVEN_EN = ["Ada", "Ben", "Chloe", "Daniel", "Emma", "Felix", "Grace", "Henry", "Iris", "Jack", "Kate", "Liam", "Mia", "Noah", "Olive", "Paul", "Rose", "Sam", "Tara", "Will"]
-_FAMILY_EN = (
-    ["Adams", "Baker", "Clark", "Davies", "Evans", "Fisher", "Green", "Hughes", "Irwin", "Jones", "King", "Lewis", "Morris", "Norton", "Price", "Reed", "Scott", "Turner", "Ward", "Young"]
+_GIVEN_EN = tuple(
+    [
+        "Ada",
+        "Ben",
+        "Chloe",
+        "Daniel",
+        "Emma",
+        "Felix",
+        "Grace",
+        "Henry",
+        "Iris",
+        "Jack",
+        "Kate",
+        "Liam",
+        "Mia",
+        "Noah",
+        "Olive",
+        "Paul",
+        "Rose",
+        "Sam",
+        "Tara",
+        "Will",
+    ]
 )
-_GIVEN_JA = ["葵", "陽菜", "結衣", "さくら", "美咲", "凛", "陽翔", "蓮", "大翔", "湊", "樹", "悠真", "健太", "直樹", "恵子", "由美", "真理子", "浩一", "誠", "拓也"]
-_FAMILY_JA = ["佐藤", "鈴木", "高橋", "田中", "伊藤", "渡辺", "山本", "中村", "小林", "加藤", "吉田", "山田", "佐々木", "山口", "松本", "井上", "木村", "林", "清水", "髙木"]
+_FAMILY_EN = tuple(
+    [
+        "Adams",
+        "Baker",
+        "Clark",
+        "Davies",
+        "Evans",
+        "Fisher",
+        "Green",
+        "Hughes",
+        "Irwin",
+        "Jones",
+        "King",
+        "Lewis",
+        "Morris",
+        "Norton",
+        "Price",
+        "Reed",
+        "Scott",
+        "Turner",
+        "Ward",
+        "Young",
+    ]
+)
+_GIVEN_JA = tuple(
+    [
+        "葵",
+        "陽菜",
+        "結衣",
+        "さくら",
+        "美咲",
+        "凛",
+        "陽翔",
+        "蓮",
+        "大翔",
+        "湊",
+        "樹",
+        "悠真",
+        "健太",
+        "直樹",
+        "恵子",
+        "由美",
+        "真理子",
+        "浩一",
+        "誠",
+        "拓也",
+    ]
+)
+_FAMILY_JA = tuple(
+    [
+        "佐藤",
+        "鈴木",
+        "高橋",
+        "田中",
+        "伊藤",
+        "渡辺",
+        "山本",
+        "中村",
+        "小林",
+        "加藤",
+        "吉田",
+        "山田",
+        "佐々木",
+        "山口",
+        "松本",
+        "井上",
+        "木村",
+        "林",
+        "清水",
+        "髙木",
+    ]
+)
 _AGENTS = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
     "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",

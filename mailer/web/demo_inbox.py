@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Blueprint, abort, make_response, render_template, request
 from werkzeug.wrappers import Response
 
-from mailer.ops.inbox import FOLDER, Mail, names, newest, read
+from mailer.demo_mail import FOLDER, Mail, names, newest, read
 from mailer.web import edge
 
 blueprint = Blueprint("demo_inbox", __name__)

@@ -28,6 +28,9 @@ class SmtpSink:
     host: str = "127.0.0.1"
     port: int = 0
     refusals: dict[str, str] = field(default_factory=dict)
+    hold_after: int | None = None
+    """after so many mails DATA is answered only once `go_on` is set: a slow server, without a sleep"""
+    go_on: threading.Event = field(default_factory=threading.Event)
     _received: list[Received] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -62,6 +65,8 @@ class SmtpSink:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.hold_after is not None and len(self.received) >= self.hold_after:
+            await asyncio.get_running_loop().run_in_executor(None, self.go_on.wait, 60)
         at = time.monotonic()
         raw = envelope.original_content or b""
         with self._changed:
@@ -91,6 +96,7 @@ def running() -> Iterator[SmtpSink]:
     try:
         yield sink
     finally:
+        sink.go_on.set()
         asyncio.run_coroutine_threadsafe(_close(server, connections), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
