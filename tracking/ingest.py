@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 EPOCH = "kairan:events:epoch"
 ENTRIES = 20
-ENTRIES_SQLITE = 4
-"""2,000 fetches: no write transaction there takes longer than 50 ms"""
+AT_ONCE_BYTES = 1_000_000
+AT_ONCE_BYTES_SQLITE = 20_000
+"""a full entry, 500 fetches: no write transaction there should take longer than 50 ms"""
 START = "0-0"
 CLOCKS_MS = 30 * 86_400_000
 """no fetch waits longer than this; a time further from the entry's own is made up"""
@@ -39,6 +41,7 @@ RECENT_MAX = 50_000
 
 log = logging.getLogger(__name__)
 
+StreamEntry = tuple[bytes, dict[bytes, bytes]]
 Reason = Callable[[Seen], str | None]
 """of one step: None keeps the fetch, else why it is dropped"""
 
@@ -61,7 +64,7 @@ def _drain(database: Database, redis: "Redis", now: datetime) -> int:
     epoch = _epoch(redis)
     position = _position(database, now)
     last_id = position.last_id if position.epoch == epoch else START
-    entries = _read(redis, epoch, last_id, ENTRIES_SQLITE if database.is_sqlite else ENTRIES)
+    entries = _read(redis, epoch, last_id, AT_ONCE_BYTES_SQLITE if database.is_sqlite else AT_ONCE_BYTES)
     if entries:
         newest = entries[-1][0].decode()
         batch = decode(entries)
@@ -95,7 +98,7 @@ def trim(redis: "Redis", last_id: str) -> None:
 # ---- steps
 
 
-def decode(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Batch:
+def decode(entries: Sequence[StreamEntry]) -> Batch:
     """Fetches with the place where they stood. What nobody of ours can have written is counted, one an entry."""
     batch = Batch()
     for entry_id, fields in entries:
@@ -235,13 +238,17 @@ def _position(database: Database, now: datetime) -> StreamPosition:
         return session.execute(query).scalar_one()
 
 
-def _read(redis: "Redis", epoch: str, last_id: str, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+def _read(redis: "Redis", epoch: str, last_id: str, most_bytes: int) -> list[StreamEntry]:
     """What stands after last_id, if Redis is still the one it was: asked in one transaction, or a flush in between would be missed."""
     with redis.pipeline(transaction=True) as pipe:
         pipe.get(EPOCH)
-        pipe.xrange(STREAM, min=f"({last_id}", count=count)
+        pipe.xrange(STREAM, min=f"({last_id}", count=ENTRIES)
         found, entries = pipe.execute()
-    return list(entries) if found is not None and found.decode() == epoch else []
+    if found is None or found.decode() != epoch:
+        return []
+    sizes = accumulate(sum(map(len, fields.values())) for _id, fields in entries)
+    fitting = sum(size <= most_bytes for size in sizes)
+    return list(entries[: max(fitting, 1)])
 
 
 def _take(session: Session, position: StreamPosition, epoch: str, newest: str, now: datetime) -> bool:

@@ -5,19 +5,30 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from kairan.models.events import Engagement, Event, EventKind, IngestCount, LinkEngagement, Rollup
+from kairan.models.events import Engagement, EventKind, IngestCount, LinkEngagement, Rollup
 from kairan.sql import among, is_sqlite
-from tracking import packing, rollups
+from tracking import packing
 from tracking.batch import Batch, Seen
+from tracking.rollups import Counters, written
 
-_COLUMNS = (
-    "occurred_at", "entry", "slot", "campaign_id", "number", "member_id", "kind", "link", "machine", "rule", "client", "network",
-)  # fmt: skip
-_COPY = f"COPY events ({', '.join(_COLUMNS)}) FROM STDIN"
+_COLUMNS = "occurred_at, entry, slot, campaign_id, number, member_id, kind, link, machine, rule, client, network"
+_COPY = f"COPY events ({_COLUMNS}) FROM STDIN"
+_INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _HOUR_MS = 3_600_000
+
+ENGAGEMENT = Counters(
+    Engagement,
+    sums=("opens", "clicks", "machine_opens", "machine_clicks"),
+    firsts=("first_open_at", "first_click_at"),
+    lasts=("last_at",),
+    once=("member_id",),
+)
+LINKS = Counters(LinkEngagement, sums=("clicks", "machine_clicks"), firsts=("first_at",))
+HOURS = Counters(Rollup, sums=("people", "machines", "uniques", "unique_any", "anonymous"))
+DROPPED = Counters(IngestCount, sums=("count",))
 
 network_name = lru_cache(maxsize=20_000)(packing.network_name)
 
@@ -28,9 +39,10 @@ def write(session: Session, batch: Batch, now: datetime) -> None:
     _write_events(session, batch, named)
     firsts = _Firsts(session, named)
     _add_engagement(session, batch, named)
+    _add_links(session, named)
     _add_hours(session, batch, firsts)
     day = now.astimezone(UTC).date().isoformat()
-    rollups.add(session, IngestCount, {(day, reason): {"count": count} for reason, count in batch.dropped.items() if count})
+    DROPPED.add(session, [(day, reason, count) for reason, count in batch.dropped.items() if count])
 
 
 # ---- events
@@ -39,21 +51,21 @@ def write(session: Session, batch: Batch, now: datetime) -> None:
 def _write_events(session: Session, batch: Batch, named: list[Seen]) -> None:
     if not named:
         return
-    rows = [_row(batch, seen) for seen in named]
     if is_sqlite(session):
-        session.execute(insert(Event.__table__), [dict(zip(_COLUMNS, row, strict=True)) for row in rows])  # type: ignore[arg-type]
+        session.connection().exec_driver_sql(_INSERT, [_row(batch, seen, written(seen.fetch.ms)) for seen in named])
         return
     # Nothing of a row is anybody's text: numbers, times, and names out of our own tables, so nothing needs escaping.
+    rows = [_row(batch, seen, written(seen.fetch.ms) + "+00") for seen in named]
     lines = "".join(["\t".join(["\\N" if value is None else str(value) for value in row]) + "\n" for row in rows])
     connection: Any = session.connection().connection.driver_connection
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         copy.write(lines)
 
 
-def _row(batch: Batch, seen: Seen) -> tuple[Any, ...]:
+def _row(batch: Batch, seen: Seen, occurred_at: str) -> tuple[Any, ...]:
     fetch, verdict = seen.fetch, seen.verdict
     return (
-        moment(fetch.ms),
+        occurred_at,
         seen.entry,
         seen.slot,
         fetch.campaign_id,
@@ -68,10 +80,6 @@ def _row(batch: Batch, seen: Seen) -> tuple[Any, ...]:
     )
 
 
-def moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1_000, UTC)
-
-
 # ---- firsts
 
 
@@ -79,16 +87,16 @@ class _Firsts:
     """Whether a person's fetch is the first of its kind for this delivery: asked before the counters go up."""
 
     def __init__(self, session: Session, named: list[Seen]) -> None:
-        people = [seen.fetch for seen in named if not seen.verdict.machine]
         self._opened: set[tuple[int, int]] = set()
         self._clicked: set[tuple[int, int]] = set()
         self._links: set[tuple[int, int, int]] = set()
         numbers: defaultdict[int, set[int]] = defaultdict(set)
         clickers: defaultdict[int, set[int]] = defaultdict(set)
-        for fetch in people:
-            numbers[fetch.campaign_id].add(fetch.number)
-            if fetch.kind == EventKind.CLICK:
-                clickers[fetch.campaign_id].add(fetch.number)
+        for seen in named:
+            if not seen.verdict.machine:
+                numbers[seen.fetch.campaign_id].add(seen.fetch.number)
+                if seen.fetch.kind == EventKind.CLICK:
+                    clickers[seen.fetch.campaign_id].add(seen.fetch.number)
         for campaign_id, found in numbers.items():
             self._read(session, campaign_id, found)
         for campaign_id, found in clickers.items():
@@ -127,63 +135,59 @@ class _Firsts:
 
 # ---- counters
 
+_OPENS, _CLICKS, _MACHINE_OPENS, _MACHINE_CLICKS, _FIRST_OPEN, _FIRST_CLICK, _LAST = range(3, 10)
+"""places in a row of ENGAGEMENT"""
+
 
 def _add_engagement(session: Session, batch: Batch, named: list[Seen]) -> None:
-    deliveries: dict[tuple[int, int], dict[str, Any]] = {}
-    links: dict[tuple[int, int, int], dict[str, Any]] = {}
+    rows: dict[tuple[int, int], list[Any]] = {}
     for seen in named:
-        fetch, is_machine = seen.fetch, seen.verdict.machine
-        at = moment(fetch.ms)
+        fetch, ms = seen.fetch, seen.fetch.ms
         key = fetch.campaign_id, fetch.number
-        row = deliveries.get(key)
+        row = rows.get(key)
         if row is None:
-            row = deliveries[key] = _blank(batch.deliveries[key].member_id, at)
-        is_click = fetch.kind == EventKind.CLICK
-        name = "clicks" if is_click else "opens"
-        row[f"machine_{name}" if is_machine else name] += 1
-        row["last_at"] = max(row["last_at"], at)
-        if not is_machine:
-            first = "first_click_at" if is_click else "first_open_at"
-            row[first] = min(row[first] or at, at)
-        if is_click:
-            link = links.setdefault((*key, fetch.link), {"clicks": 0, "machine_clicks": 0, "first_at": at})
-            link["machine_clicks" if is_machine else "clicks"] += 1
-            link["first_at"] = min(link["first_at"], at)
-    rollups.add(session, Engagement, deliveries, least=("first_open_at", "first_click_at"), greatest=("last_at",))
-    rollups.add(session, LinkEngagement, links, least=("first_at",))
+            row = rows[key] = [*key, batch.deliveries[key].member_id, 0, 0, 0, 0, None, None, ms]
+        is_open = fetch.kind == EventKind.OPEN
+        if seen.verdict.machine:
+            row[_MACHINE_OPENS if is_open else _MACHINE_CLICKS] += 1
+        else:
+            row[_OPENS if is_open else _CLICKS] += 1
+            first = _FIRST_OPEN if is_open else _FIRST_CLICK
+            if row[first] is None or ms < row[first]:
+                row[first] = ms
+        if ms > row[_LAST]:
+            row[_LAST] = ms
+    ENGAGEMENT.add(session, rows.values())
 
 
-def _blank(member_id: int, at: datetime) -> dict[str, Any]:
-    return {
-        "member_id": member_id,
-        "opens": 0,
-        "clicks": 0,
-        "machine_opens": 0,
-        "machine_clicks": 0,
-        "first_open_at": None,
-        "first_click_at": None,
-        "last_at": at,
-    }
+def _add_links(session: Session, named: list[Seen]) -> None:
+    rows: dict[tuple[int, int, int], list[int]] = {}
+    for seen in named:
+        fetch = seen.fetch
+        if fetch.kind == EventKind.CLICK:
+            key = fetch.campaign_id, fetch.number, fetch.link
+            row = rows.setdefault(key, [*key, 0, 0, fetch.ms])
+            row[4 if seen.verdict.machine else 3] += 1
+            row[5] = min(row[5], fetch.ms)
+    LINKS.add(session, rows.values())
 
 
 def _add_hours(session: Session, batch: Batch, firsts: _Firsts) -> None:
-    hours: dict[tuple[int, int, int, int], dict[str, int]] = {}
+    rows: dict[tuple[int, int, int, int], list[int]] = {}
     for seen in batch.fetches:
         fetch = seen.fetch
-        key = fetch.campaign_id, fetch.ms // _HOUR_MS, fetch.kind, fetch.link
-        row = hours.get(key)
+        key = fetch.campaign_id, fetch.ms // _HOUR_MS * _HOUR_MS, fetch.kind, fetch.link
+        row = rows.get(key)
         if row is None:
-            row = hours[key] = {"people": 0, "machines": 0, "uniques": 0, "unique_any": 0, "anonymous": 0}
+            row = rows[key] = [*key, 0, 0, 0, 0, 0]
         if seen.verdict.machine:
-            row["machines"] += 1
+            row[5] += 1
             continue
-        row["people"] += 1
+        row[4] += 1
         if seen.anonymous:
-            row["anonymous"] += 1
+            row[8] += 1
             continue
         is_first, is_first_of_any = firsts.take(seen)
-        row["uniques"] += is_first
-        row["unique_any"] += is_first_of_any
-    rollups.add(
-        session, Rollup, {(campaign, moment(hour * _HOUR_MS), kind, link): row for (campaign, hour, kind, link), row in hours.items()}
-    )
+        row[6] += is_first
+        row[7] += is_first_of_any
+    HOURS.add(session, rows.values())

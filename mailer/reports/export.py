@@ -11,6 +11,7 @@ from sqlalchemy import Select, and_, select, tuple_
 from sqlalchemy.orm import Session
 
 from kairan import audit
+from kairan.addresses import masked
 from kairan.database import Database
 from kairan.models.audience import Member
 from kairan.models.audit import Provision
@@ -24,7 +25,7 @@ FORMATS = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
 """format → media type"""
 TYPES = {"open": EventKind.OPEN, "click": EventKind.CLICK}
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 Row = tuple[Any, ...]
 
@@ -50,25 +51,38 @@ def provide(session: Session, campaign_id: int, *, actor: str, purpose: str, rec
 
 
 def stream(
-    database: Database, campaign_id: int, format_: str = "csv", *, type_: str | None = None, spreadsheet: bool = False
+    database: Database, campaign_id: int, format_: str = "csv", *, type_: str | None = None, spreadsheet: bool = False, mask: bool = False
 ) -> Iterator[bytes]:
     """The file in pieces, each of one page and one short transaction. Call provide() before.
 
     Members who are recorded in the aggregate have no events of their own, so none is in it. `spreadsheet`: CSV that Excel opens as
-    UTF-8 and that runs no formula; without it every value is as it is. Raises KeyError on a format or type that is not there.
+    UTF-8 and that runs no formula; without it every value is as it is. `mask`: for whoever may not see addresses.
+    Raises KeyError on a format or type that is not there.
     """
     kind = None if type_ is None else TYPES[type_]
     write: Callable[[Sequence[Row]], str] = {"csv": _csv_writer(spreadsheet), "jsonl": _json_lines}[format_]
-    return _pieces(database, campaign_id, kind, write, head=format_ == "csv", spreadsheet=spreadsheet)
+    return _pieces(database, campaign_id, kind, write, head=format_ == "csv", spreadsheet=spreadsheet, mask=mask)
 
 
 def _pieces(
-    database: Database, campaign_id: int, kind: EventKind | None, write: Callable[[Sequence[Row]], str], *, head: bool, spreadsheet: bool
+    database: Database,
+    campaign_id: int,
+    kind: EventKind | None,
+    write: Callable[[Sequence[Row]], str],
+    *,
+    head: bool,
+    spreadsheet: bool,
+    mask: bool,
 ) -> Iterator[bytes]:
     if head:
         yield ((BOM if spreadsheet else "") + write([COLUMNS])).encode()
     for rows in pages(database, campaign_id, kind):
-        yield write(rows).encode()
+        yield write([_masked(row) for row in rows] if mask else rows).encode()
+
+
+def _masked(row: Row) -> Row:
+    place = COLUMNS.index("email")
+    return (*row[:place], masked(row[place]) if row[place] else None, *row[place + 1 :])
 
 
 def pages(database: Database, campaign_id: int, kind: EventKind | None = None) -> Iterator[list[Row]]:

@@ -146,8 +146,8 @@ def test_what_two_drains_read_at_once_is_written_once(sent: Sent, monkeypatch: p
     sent.endpoint.buffer.flush()
     read = ingest._read
 
-    def second_drain_first(redis: "Redis", epoch: str, last_id: str, count: int) -> Any:
-        entries = read(redis, epoch, last_id, count)
+    def second_drain_first(redis: "Redis", epoch: str, last_id: str, most_bytes: int) -> Any:
+        entries = read(redis, epoch, last_id, most_bytes)
         monkeypatch.setattr(ingest, "_read", read)
         assert ingest.drain(sent.ground.database, sent.redis, clock.now()) == 1
         return entries
