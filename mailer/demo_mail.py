@@ -10,7 +10,6 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
-from typing import cast
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -58,7 +57,7 @@ def read(folder: Path, name: str) -> Mail | None:
         raw = (folder / name).read_bytes()
     except FileNotFoundError:
         return None
-    message = cast(EmailMessage, message_from_bytes(raw, policy=default))
+    message = message_from_bytes(raw, policy=default)
     return Mail(name, int(stem.split("-")[0]) / 1e9, message, raw)
 
 

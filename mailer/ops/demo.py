@@ -9,8 +9,8 @@ import click
 
 from kairan import clock, database, runtime, settings
 from kairan.settings import SettingError
-from mailer.accounts import passwords, people
 from mailer import demo_mail as inbox
+from mailer.accounts import passwords, people
 from mailer.ops import demo_samples, roles, valkey
 from mailer.ops.supervision import Child, Supervisor, python
 

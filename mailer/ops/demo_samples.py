@@ -9,10 +9,8 @@ import io
 import math
 import random
 from datetime import datetime, timedelta
-from typing import cast
 
 from PIL import Image, ImageDraw
-from redis import Redis
 from sqlalchemy import select, update
 
 from kairan import clock, installation, resources
@@ -40,102 +38,6 @@ CLICK_SHARE = 0.32
 MACHINE_SHARE = 0.12
 _SEED = 20261124
 
-_GIVEN_EN = tuple(
-    [
-        "Ada",
-        "Ben",
-        "Chloe",
-        "Daniel",
-        "Emma",
-        "Felix",
-        "Grace",
-        "Henry",
-        "Iris",
-        "Jack",
-        "Kate",
-        "Liam",
-        "Mia",
-        "Noah",
-        "Olive",
-        "Paul",
-        "Rose",
-        "Sam",
-        "Tara",
-        "Will",
-    ]
-)
-_FAMILY_EN = tuple(
-    [
-        "Adams",
-        "Baker",
-        "Clark",
-        "Davies",
-        "Evans",
-        "Fisher",
-        "Green",
-        "Hughes",
-        "Irwin",
-        "Jones",
-        "King",
-        "Lewis",
-        "Morris",
-        "Norton",
-        "Price",
-        "Reed",
-        "Scott",
-        "Turner",
-        "Ward",
-        "Young",
-    ]
-)
-_GIVEN_JA = tuple(
-    [
-        "葵",
-        "陽菜",
-        "結衣",
-        "さくら",
-        "美咲",
-        "凛",
-        "陽翔",
-        "蓮",
-        "大翔",
-        "湊",
-        "樹",
-        "悠真",
-        "健太",
-        "直樹",
-        "恵子",
-        "由美",
-        "真理子",
-        "浩一",
-        "誠",
-        "拓也",
-    ]
-)
-_FAMILY_JA = tuple(
-    [
-        "佐藤",
-        "鈴木",
-        "高橋",
-        "田中",
-        "伊藤",
-        "渡辺",
-        "山本",
-        "中村",
-        "小林",
-        "加藤",
-        "吉田",
-        "山田",
-        "佐々木",
-        "山口",
-        "松本",
-        "井上",
-        "木村",
-        "林",
-        "清水",
-        "髙木",
-    ]
-)
 _AGENTS = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
     "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
@@ -160,7 +62,8 @@ def fill(ground: Runtime) -> None:
         news = lists.create(session, name="News from the bookshop", purpose="News and offers of the bookshop", public=True, now=now)
         events = lists.create(session, name="Readings and events", purpose="Invitations to readings", public=True, now=now)
         list_ids = news.id, events.id
-    rows = [_person(chance, at) for at in range(MEMBERS)]
+    names = [line.split() for line in resources.path("templates/mail/demo/names.txt").read_text("utf-8").splitlines()]
+    rows = [_person(chance, at, names) for at in range(MEMBERS)]
     _import(ground, list_ids[0], rows, "Sign-up form of the shop: I want news and offers by mail.")
     _import(ground, list_ids[1], rows[::3], "Sign-up form of the shop: I want invitations to readings.")
     picture = _picture(ground)
@@ -170,9 +73,10 @@ def fill(ground: Runtime) -> None:
     _letter(ground, list_ids[0], "December letter", _source("december", picture))
 
 
-def _person(chance: random.Random, at: int) -> dict[str, str]:
+def _person(chance: random.Random, at: int, names: list[list[str]]) -> dict[str, str]:
+    """`names`: given and family names in English, then in Japanese."""
     japanese = at % 5 < 3
-    given, family = (_GIVEN_JA, _FAMILY_JA) if japanese else (_GIVEN_EN, _FAMILY_EN)
+    given, family = names[2:] if japanese else names[:2]
     first, last = chance.choice(given), chance.choice(family)
     name = f"{first}.{last}".lower() if not japanese else f"reader{at + 1}"
     return {
@@ -285,7 +189,7 @@ def _history(ground: Runtime, campaign_id: int, chance: random.Random) -> None:
         )
         links = list(session.execute(select(Link.number).where(Link.campaign_id == campaign_id).order_by(Link.number)).scalars())
     fetches = _fetches(campaign_id, numbers, links, began, chance)
-    redis = cast("Redis", ground.redis)
+    redis = ground.redis
     for entry in in_entries(fetches):
         redis.xadd(STREAM, {"b": pack(entry, {})})
     while ingest.drain(ground.database, redis, clock.now()):

@@ -63,7 +63,7 @@ def _import(installation: Installation, list_id: str) -> dict[str, object]:
 
 
 def _parsed(mail: Received) -> EmailMessage:
-    return cast(EmailMessage, message_from_bytes(mail.raw, policy=default))
+    return message_from_bytes(mail.raw, policy=default)
 
 
 def _links(mail: Received) -> dict[str, str]:

@@ -13,7 +13,7 @@ AGENTS = some.text(some.characters(blacklist_categories=("Cs",)), max_size=packi
 NETWORKS = some.one_of(some.just(b""), some.binary(min_size=3, max_size=3), some.binary(min_size=6, max_size=6))
 KINDS = some.one_of(some.just((1, 0)), some.tuples(some.just(2), some.integers(1, packing.LINK_MAX)))
 FETCHES = some.builds(
-    lambda campaign, number, kind, ms, head, agent, network: Fetch(campaign, number, *kind, ms, head, agent, network),
+    lambda campaign, number, kind, ms, head, agent, network: Fetch(campaign, number, *kind, ms, head, agent, network),  # type: ignore[call-arg]  # two values, as KINDS says
     some.integers(1, 2**40 - 1),
     some.integers(0, 2**40 - 1),
     KINDS,
