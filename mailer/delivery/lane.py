@@ -93,7 +93,8 @@ class Lane:
     async def run(self) -> str:
         """Sends until there is nothing due, the time is over or something stops it. Returns why it stopped."""
         loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
+        before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
+        for name in before:
             loop.add_signal_handler(name, partial(self.stop, "signal"))
         self._wake_feeder, self._wake_workers, self._wake_recorder = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "database")
@@ -113,6 +114,9 @@ class Lane:
             await self._close_connections()
             await asyncio.to_thread(self.share.give_back)
             self._thread.shutdown()
+            for name, handler in before.items():  # who ran the lane within itself hears its own signals again
+                loop.remove_signal_handler(name)
+                signal.signal(name, handler)
         return self.stopping or "empty"
 
     def stop(self, why: str) -> None:
