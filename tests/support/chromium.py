@@ -119,7 +119,10 @@ def _font_config(executable: Path, folder: Path) -> Path:
 
     folders = [sans_path().parent, executable.parent / "fonts", Path("/usr/share/fonts")]
     lines = [f"<dir>{place}</dir>" for place in folders if place.is_dir()]
-    alias = "<alias><family>sans-serif</family><prefer><family>Open Sans</family><family>Noto Sans JP</family></prefer></alias>"
+    # Without these a page that asks for Arial or system-ui gets whatever comes first, mostly a serif face.
+    prefer = "".join(f"<family>{name}</family>" for name in ("Open Sans", "Liberation Sans", "DejaVu Sans", "Noto Sans JP"))
+    names = ("sans-serif", "system-ui", "Arial", "Helvetica", "Segoe UI", "Roboto")
+    alias = "".join(f'<alias binding="same"><family>{name}</family><prefer>{prefer}</prefer></alias>' for name in names)
     config = folder / "fonts.conf"
     config.write_text(f'<?xml version="1.0"?><fontconfig>{"".join(lines)}<cachedir>{folder}/cache</cachedir>{alias}</fontconfig>')
     return config

@@ -30,6 +30,11 @@ class Answer:
         return json.loads(self.body)
 
 
+def _titled(headers: Any) -> dict[str, str]:
+    """Header names have no case (RFC 9110 5.1); tests look for `Content-Type`."""
+    return {name.title(): value for name, value in headers.items()}
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_arguments: Any) -> None:
         return None
@@ -57,10 +62,10 @@ class Installation:
         )
         try:
             with _OPENER.open(request, timeout=30) as found:
-                return Answer(found.status, dict(found.headers), found.read())
+                return Answer(found.status, _titled(found.headers), found.read())
         except urllib.error.HTTPError as error:
             with error:
-                return Answer(error.code, dict(error.headers), error.read())
+                return Answer(error.code, _titled(error.headers), error.read())
 
     def api(self, method: str, path: str, document: Any = None) -> Answer:
         body = None if document is None else json.dumps(document).encode()
