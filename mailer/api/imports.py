@@ -57,9 +57,7 @@ class JobShown(Shown):
     ended_at: datetime | None
 
 
-@operation(
-    "POST", "/members/import", "member.import", {202: JobStarted}, body=MEDIA_TYPE, query=ImportQuery, problems=(400, 409, 413, 415)
-)
+@operation("POST", "/members/import", "member.import", {202: JobStarted}, body=MEDIA_TYPE, query=ImportQuery, problems=(400, 409, 413, 415))
 def start(call: Call, query: ImportQuery) -> Answer:
     """Imports a CSV file into a list; `consent` is the source and wording that its rows agreed to.
 

@@ -12,7 +12,7 @@ from kairan.models.audience import List, Purpose
 from mailer.api.calls import Call, operation
 from mailer.api.idempotency import Answer
 from mailer.api.problems import Problem, missing
-from mailer.api.shapes import Given, Line, PageQuery, Shown, text_id
+from mailer.api.shapes import Change, Given, Line, PageQuery, Shown, text_id
 from mailer.audience import lists
 from unsubscribe.ledger import UnknownMember
 
@@ -26,7 +26,7 @@ class NewList(Given):
     public: bool = False
 
 
-class ListChange(Given):
+class ListChange(Change):
     name: Line = ""
     description: Description = ""
     public: bool = False
@@ -53,7 +53,7 @@ class ListPage(Shown):
 def shown(session: Session, rows: list[List]) -> list[ListShown]:
     counts = lists.counts(session, [row.id for row in rows])
     ids = {row.purpose_id for row in rows}
-    purposes = dict(session.execute(select(Purpose.id, Purpose.name).where(Purpose.id.in_(ids))).tuples().all())
+    purposes = {row.id: row.name for row in session.execute(select(Purpose.id, Purpose.name).where(Purpose.id.in_(ids)))}
     return [
         ListShown(
             id=str(row.id),
@@ -72,7 +72,8 @@ def shown(session: Session, rows: list[List]) -> list[ListShown]:
 
 
 def _taken() -> Problem:
-    return Problem(409, _("There is a list of this name already."), code="name-taken", errors=[{"pointer": "#/name", "detail": _("Taken.")}])
+    detail = _("There is a list of this name already.")
+    return Problem(409, detail, code="name-taken", errors=[{"pointer": "#/name", "detail": detail}])
 
 
 @operation("POST", "/lists", "list.edit", {201: ListShown}, body=NewList, problems=(409,))
@@ -91,7 +92,7 @@ def create(call: Call, body: NewList) -> Answer:
 def index(call: Call, query: PageQuery) -> Answer:
     """All lists that are not archived, by id."""
     with call.reading() as session:
-        rows, after = lists.page(session, after=query.cursor, limit=query.limit)
+        rows, after = lists.page(session, after=query.after, limit=query.limit)
         return call.say(200, ListPage(items=shown(session, rows), next=text_id(after)))
 
 

@@ -6,17 +6,18 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kairan import addresses
 from kairan.i18n import gettext as _
 from kairan.models.audience import Member
+from kairan.models.suppression import Suppression
 from mailer.api.calls import Call, operation
 from mailer.api.idempotency import Answer
 from mailer.api.problems import Problem, missing, wrong
-from mailer.api.shapes import Address, Given, Id, Ids, Line, PageQuery, Shown, Words, text_id
+from mailer.api.shapes import Change, Given, Id, Ids, Line, PageQuery, Shown, Words, text_id
 from mailer.audience import erasure, members, timeline
-from unsubscribe import suppression
 from unsubscribe.choices import NotPossible
 
 Name = Annotated[str, StringConstraints(max_length=200)]
@@ -40,7 +41,7 @@ class NewMember(Given):
     confirm: bool = False
 
 
-class MemberChange(Given):
+class MemberChange(Change):
     email: Annotated[str, StringConstraints(max_length=300)] = ""
     first_name: Name = ""
     last_name: Name = ""
@@ -131,7 +132,9 @@ class ConsentLedger(Shown):
 def shown(call: Call, session: Session, rows: list[Member]) -> list[MemberShown]:
     """Who may not see addresses sees them masked."""
     lists = members.list_ids(session, [row.id for row in rows])
-    reasons = suppression.reasons_of(session, [row.address_key for row in rows]) if hasattr(suppression, "reasons_of") else {}
+    keys = [row.address_key for row in rows]
+    query = select(Suppression.address_key, Suppression.reason).where(Suppression.address_key.in_(keys))
+    reasons = {bytes(key): reason for key, reason in session.execute(query)}
     sees = call.may("member.address")
     return [
         MemberShown(
@@ -147,7 +150,7 @@ def shown(call: Call, session: Session, rows: list[Member]) -> list[MemberShown]
             frequency=row.frequency,
             paused_until=row.paused_until,
             suspended_at=row.suspended_at,
-            suppressed=reasons.get(row.address_key),
+            suppressed=reasons.get(bytes(row.address_key)),
             created_at=row.created_at,
             updated_at=row.updated_at,
         )
@@ -198,7 +201,7 @@ def index(call: Call, query: MemberQuery) -> Answer:
         if query.email is not None:
             found = members.by_email(session, call.ground.secrets, query.email)
             return call.say(200, MemberPage(items=shown(call, session, [found] if found else []), next=None))
-        rows, after = members.page(session, after=query.cursor, limit=query.limit, list_id=query.list)
+        rows, after = members.page(session, after=query.after, limit=query.limit, list_id=query.list)
         return call.say(200, MemberPage(items=shown(call, session, rows), next=text_id(after)))
 
 

@@ -13,7 +13,7 @@ from kairan.sql import locked
 from mailer.api.calls import Call, operation
 from mailer.api.idempotency import Answer
 from mailer.api.problems import wrong
-from mailer.api.shapes import Given, MaybeLine, Nothing, Shown, _address
+from mailer.api.shapes import Change, MaybeLine, Shown, _address
 
 PARTS = ("organisation", "sender")
 """settings that are objects: a PATCH changes the fields it names"""
@@ -29,18 +29,18 @@ def _address_or_none(value: str) -> str:
     return _address(value) if value.strip() else ""
 
 
-class OrganisationGiven(Given):
+class OrganisationGiven(Change):
     name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
     address: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
     contact: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
 
 
-class SenderGiven(Given):
+class SenderGiven(Change):
     name: MaybeLine = ""
     email: Annotated[str, StringConstraints(max_length=254), AfterValidator(_address_or_none)] = ""
 
 
-class SettingsGiven(Given):
+class SettingsGiven(Change):
     organisation: OrganisationGiven = OrganisationGiven()
     sender: SenderGiven = SenderGiven()
     legal_profile: Annotated[str, StringConstraints(max_length=5)] = ""
@@ -69,7 +69,7 @@ class SettingsShown(Shown):
     one_click_scope: str
 
 
-@operation("GET", "/settings", "settings.view", {200: SettingsShown}, query=Nothing)
+@operation("GET", "/settings", "settings.view", {200: SettingsShown})
 def show(call: Call) -> Answer:
     """The installation's settings."""
     with call.reading() as session:

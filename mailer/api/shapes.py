@@ -1,6 +1,5 @@
 """The shapes that several calls share: ids, single lines, addresses, pages."""
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
@@ -18,6 +17,17 @@ class Given(BaseModel):
     """What a caller sends. A field that is not there is refused: nobody sets what they were not meant to."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
+class Change(Given):
+    """What is not given stays: the defaults of the fields are never looked at, so they are not described."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
 
 class Shown(BaseModel):
@@ -60,13 +70,13 @@ Cursor = Annotated[int, BeforeValidator(_id), WithJsonSchema({"type": "string"})
 class PageQuery(Given):
     """Which part of a list: `limit` at most, going on after the `next` of the page before."""
 
-    cursor: Cursor = 0
+    cursor: Cursor | None = None
     limit: int = Field(100, ge=1, le=PAGE_MAX)
+
+    @property
+    def after(self) -> int:
+        return self.cursor or 0
 
 
 def text_id(number: int | None) -> str | None:
     return None if number is None else str(number)
-
-
-def page(items: list[Any], next_: int | None, model: Callable[..., Any]) -> Any:
-    return model(items=items, next=text_id(next_))

@@ -1,0 +1,331 @@
+"""Campaigns by API: made, shown, changed, copied. A change on top of a revision that is no longer the newest is refused."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from flask import request
+from pydantic import AfterValidator, Field, StringConstraints
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from kairan.i18n import gettext as _
+from kairan.models.audience import Purpose
+from kairan.models.campaigns import Campaign, CampaignStatus, Revision
+from mailer.api.calls import Call, operation
+from mailer.api.idempotency import Answer
+from mailer.api.problems import Problem, missing, wrong
+from mailer.api.shapes import Address, Change, Given, Ids, Line, MaybeLine, PageQuery, Shown, _lf, text_id
+from mailer.campaigns import lifecycle, revisions
+from mailer.campaigns.lifecycle import Reach
+from mailer.campaigns.revisions import Content
+from mailer.reports import state_counts
+from unsubscribe import consent
+
+CONTENT_MAX = 1_000_000
+LATER = ("mjml", "document", "markdown")
+Source = Annotated[str, StringConstraints(max_length=CONTENT_MAX), AfterValidator(_lf)]
+Recording = Literal["identified", "aggregate", "none"]
+
+
+class ContentGiven(Given):
+    """One of the two. `mjml`, `document` and `markdown` have their names here and come later."""
+
+    html: Source | None = None
+    text: Source | None = None
+    mjml: Any = None
+    document: Any = None
+    markdown: Any = None
+
+
+class Exclude(Given):
+    lists: Ids = Field(default_factory=list)
+    segments: Ids = Field(default_factory=list)
+
+
+class NewCampaign(Given):
+    name: Line
+    subject: MaybeLine
+    preheader: MaybeLine = ""
+    from_name: Annotated[MaybeLine, Field(max_length=200)]
+    from_email: Address
+    reply_to: Address | None = None
+    lists: Ids = Field(default_factory=list)
+    segment: Any = None
+    exclude: Exclude = Exclude()
+    purpose: Line | None = None
+    content: ContentGiven
+    text: Source | None = None
+    recording: Recording = "identified"
+    record_clicks: bool = True
+
+
+class CampaignChange(Change):
+    """`revision`: the one the change was made on; the header If-Match says the same."""
+
+    revision: int | None = Field(None, ge=1, le=10**9)
+    name: Line = ""
+    subject: MaybeLine = ""
+    preheader: MaybeLine = ""
+    from_name: Annotated[MaybeLine, Field(max_length=200)] = ""
+    from_email: Address = ""
+    reply_to: Address | None = None
+    lists: Ids = Field(default_factory=list)
+    segment: Any = None
+    exclude: Exclude = Exclude()
+    purpose: Line | None = None
+    content: ContentGiven = ContentGiven()
+    text: Source | None = None
+    recording: Recording = "identified"
+    record_clicks: bool = True
+
+
+class Copy(Given):
+    name: Line | None = None
+
+
+class CampaignBrief(Shown):
+    id: str
+    name: str
+    status: Literal["draft", "scheduled", "sending", "paused", "sent", "cancelled"]
+    revision: int
+    subject: str
+    due_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class CampaignPage(Shown):
+    items: list[CampaignBrief]
+    next: str | None
+
+
+class Deliveries(Shown):
+    queued: int
+    sending: int
+    accepted: int
+    rejected: int
+    deferred: int
+    uncertain: int
+    suppressed: int
+    cancelled: int
+    failed: int
+    expired: int
+
+
+class ContentShown(Shown):
+    html: str | None = None
+    text: str | None = None
+
+
+class ExcludeShown(Shown):
+    lists: list[str]
+    segments: list[str] = Field(default_factory=list)
+
+
+class CampaignShown(CampaignBrief):
+    audience: int
+    """the sum of `deliveries`"""
+    left_out: dict[str, int]
+    deliveries: Deliveries
+    paused_reason: str | None
+    paused_detail: str | None
+    preheader: str
+    from_name: str
+    from_email: str
+    reply_to: str | None
+    lists: list[str]
+    exclude: ExcludeShown
+    purpose: str | None
+    content: ContentShown
+    text: str | None
+    recording: str
+    record_clicks: bool
+
+
+def find(session: Session, campaign_id: int) -> Campaign:
+    return session.get(Campaign, campaign_id) or _missing()
+
+
+def _missing() -> Campaign:
+    raise missing()
+
+
+def _brief(campaign: Campaign, subject: str) -> dict[str, Any]:
+    names = CampaignBrief.model_fields.keys() - {"id", "subject"}
+    return {"id": str(campaign.id), "subject": subject, **{name: getattr(campaign, name) for name in names}}
+
+
+def brief(session: Session, campaign: Campaign) -> CampaignBrief:
+    return CampaignBrief(**_brief(campaign, revisions.current(session, campaign).subject))
+
+
+def shown(session: Session, campaign: Campaign) -> CampaignShown:
+    revision = revisions.current(session, campaign)
+    reach = lifecycle.reach_of(session, campaign)
+    # While it goes out every open page asks for the same figures; at rest they are counted anew.
+    counted = state_counts.state_counts if campaign.status == CampaignStatus.SENDING else state_counts.fresh
+    states = counted(session, campaign.id)
+    is_html = revision.kind == "html"
+    purpose = session.get(Purpose, campaign.purpose_id) if campaign.purpose_id else None
+    return CampaignShown(
+        **_brief(campaign, revision.subject),
+        audience=sum(states.values()),
+        left_out=campaign.left_out,
+        deliveries=Deliveries(**states),
+        paused_reason=campaign.paused_reason,
+        paused_detail=campaign.paused_detail,
+        preheader=revision.preheader,
+        from_name=revision.from_name,
+        from_email=revision.from_email,
+        reply_to=revision.reply_to,
+        lists=[str(number) for number in reach.lists],
+        exclude=ExcludeShown(lists=[str(number) for number in reach.excluded]),
+        purpose=purpose.name if purpose else None,
+        content=ContentShown(html=revision.content) if is_html else ContentShown(text=revision.content),
+        text=revision.text,
+        recording=campaign.recording,
+        record_clicks=campaign.record_clicks,
+    )
+
+
+# ---- what is given
+
+
+def _source(given: ContentGiven) -> dict[str, str]:
+    """Kind and content as fields of a revision. Raises Problem."""
+    for name in LATER:
+        if getattr(given, name) is not None:
+            raise wrong(f"content/{name}", _("This kind of content comes later. Send html or text for now."), code="later")
+    if (given.html is None) == (given.text is None):
+        raise wrong("content", _("Send either html or text."))
+    return {"kind": "html", "content": given.html} if given.html is not None else {"kind": "text", "content": given.text or ""}
+
+
+def _no_segments(segment: Any, exclude: Exclude) -> None:
+    if segment is not None:
+        raise wrong("segment", _("Segments come later. Send lists for now."), code="later")
+    if exclude.segments:
+        raise wrong("exclude/segments", _("Segments come later. Send lists for now."), code="later")
+
+
+def _purpose_id(session: Session, call: Call, words: str | None) -> int | None:
+    return consent.purpose(session, words, now=call.now) if words else None
+
+
+def _unknown_list() -> Problem:
+    return wrong("lists", _("There is no such list."))
+
+
+@operation("POST", "/campaigns", "campaign.edit", {201: CampaignBrief}, body=NewCampaign)
+def create(call: Call, body: NewCampaign) -> Answer:
+    """Makes a draft."""
+    _no_segments(body.segment, body.exclude)
+    said = body.model_dump(include={"subject", "preheader", "from_name", "from_email", "reply_to", "text"})
+    content = Content(**said, **_source(body.content))
+    with call.effect() as session:
+        purpose_id = _purpose_id(session, call, body.purpose)
+        reach = Reach(tuple(body.lists), tuple(body.exclude.lists), purpose_id, body.recording, body.record_clicks)
+        try:
+            campaign = lifecycle.create(session, body.name, reach, content, now=call.now)
+        except lifecycle.UnknownList:
+            raise _unknown_list() from None
+        call.audit(session, "campaign.create", campaign.id)
+        return call.say(201, brief(session, campaign), Location=f"/api/v1/campaigns/{campaign.id}")
+
+
+@operation("GET", "/campaigns", "campaign.view", {200: CampaignPage}, query=PageQuery)
+def index(call: Call, query: PageQuery) -> Answer:
+    """All campaigns, by id."""
+    with call.reading() as session:
+        rows = session.execute(
+            select(Campaign, Revision.subject)
+            .join(Revision, (Revision.campaign_id == Campaign.id) & (Revision.number == Campaign.revision))
+            .where(Campaign.id > query.after)
+            .order_by(Campaign.id)
+            .limit(query.limit + 1)
+        ).all()
+    items = [CampaignBrief(**_brief(campaign, subject)) for campaign, subject in rows[: query.limit]]
+    more = text_id(rows[query.limit - 1][0].id) if len(rows) > query.limit else None
+    return call.say(200, CampaignPage(items=items, next=more))
+
+
+@operation("GET", "/campaigns/{campaign_id}", "campaign.view", {200: CampaignShown}, problems=(404,))
+def show(call: Call, campaign_id: int) -> Answer:
+    """One campaign: what it says, where it stands, and its deliveries by state."""
+    with call.reading() as session:
+        return _tagged(call, shown(session, find(session, campaign_id)))
+
+
+def _tagged(call: Call, found: CampaignShown) -> Answer:
+    return call.say(200, found, ETag=f'"{found.revision}"')
+
+
+@operation("PATCH", "/campaigns/{campaign_id}", "campaign.edit", {200: CampaignShown}, body=CampaignChange, problems=(404, 409))
+def change(call: Call, campaign_id: int, body: CampaignChange) -> Answer:
+    """Changes what is given: a draft's recipients and content, a paused campaign's content."""
+    _no_segments(body.segment, body.exclude)
+    base = _base(body)
+    given = body.model_fields_set - {"revision", "segment"}
+    says = body.model_dump(include=given & Content.__dataclass_fields__.keys() - {"content"})
+    if "content" in given:
+        says |= _source(body.content)
+    with call.effect() as session:
+        campaign = find(session, campaign_id)
+        try:
+            revisions.save(session, campaign_id, campaign.revision if base is None else base, says, now=call.now)
+            _set_reach(session, call, campaign, body, given)
+        except revisions.RevisionConflict as conflict:
+            detail = _("Somebody saved in between. Load the campaign again and make your change on that.")
+            raise Problem(409, detail, code="revision-conflict", revision=conflict.theirs.number) from None
+        except revisions.NotEditable:
+            raise not_now(campaign.status) from None
+        except lifecycle.UnknownList:
+            raise _unknown_list() from None
+        call.audit(session, "campaign.change", campaign_id, names=sorted(given))
+        session.refresh(campaign)
+        return _tagged(call, shown(session, campaign))
+
+
+def _base(body: CampaignChange) -> int | None:
+    """The revision that the change was made on; None: whatever holds. Raises Problem."""
+    tag = request.headers.get("If-Match", "*").strip().removeprefix("W/").strip('"')
+    if tag != "*" and not (tag.isascii() and tag.isdigit() and len(tag) < 10):
+        raise Problem(400, _("If-Match must hold the ETag of the campaign."))
+    if body.revision is not None:
+        return body.revision
+    return None if tag == "*" else int(tag)
+
+
+def _set_reach(session: Session, call: Call, campaign: Campaign, body: CampaignChange, given: set[str]) -> None:
+    """Name and recipients. Raises UnknownList, NotEditable."""
+    if "name" in given:
+        campaign.name, campaign.updated_at = body.name, call.now
+    held = lifecycle.reach_of(session, campaign)
+    wanted = Reach(
+        tuple(body.lists) if "lists" in given else held.lists,
+        tuple(body.exclude.lists) if "exclude" in given else held.excluded,
+        _purpose_id(session, call, body.purpose) if "purpose" in given else held.purpose_id,
+        body.recording if "recording" in given else held.recording,
+        body.record_clicks if "record_clicks" in given else held.record_clicks,
+    )
+    if wanted != held:
+        lifecycle.set_reach(session, campaign, wanted, now=call.now)
+    session.flush()
+
+
+def not_now(status: str) -> Problem:
+    detail = _("This is not possible now: the campaign is “%(status)s”.", status=status)
+    return Problem(409, detail, code="campaign-status", campaign_status=str(status))
+
+
+@operation("POST", "/campaigns/{campaign_id}/copy", "campaign.edit", {201: CampaignBrief}, body=Copy, problems=(404,))
+def copy(call: Call, campaign_id: int, body: Copy) -> Answer:
+    """A new draft that says the same to the same lists."""
+    with call.effect() as session:
+        original = find(session, campaign_id)
+        name = body.name or _("Copy of %(name)s", name=original.name)[:200]
+        made = lifecycle.copy(session, campaign_id, name, now=call.now)
+        call.audit(session, "campaign.copy", made.id, original=campaign_id)
+        return call.say(201, brief(session, made), Location=f"/api/v1/campaigns/{made.id}")
