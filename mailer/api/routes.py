@@ -34,6 +34,7 @@ from mailer.audience import csv_import
 from unsubscribe.waiting import wait_for_gated
 
 __all__ = [
+    "OPERATIONS",
     "blueprint", "campaign_sending", "campaigns", "imports", "lists", "members", "openapi", "reports", "settings", "suppressions",
 ]  # fmt: skip
 

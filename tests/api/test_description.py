@@ -6,7 +6,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from mailer.accounts.authorize import ACTIONS
-from mailer.api.calls import OPERATIONS
+from mailer.api.routes import OPERATIONS
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

@@ -77,9 +77,7 @@ def test_a_send_and_a_pause_are_repeated_without_a_second_effect(admin, campaign
 
 
 def test_an_import_is_taken_once(admin, news, ground):
-    file = {"data": b"email
-a@example.com
-", "content_type": "text/csv", "headers": KEY}
+    file = {"data": b"email\na@example.com\n", "content_type": "text/csv", "headers": KEY}
     answers = [admin("POST", f"/members/import?list={news}", **file) for _ in range(2)]
 
     assert answers[0].json == answers[1].json
