@@ -25,6 +25,7 @@ ADMIN = (
     "mailer.web.campaign_steps",
     "mailer.web.sending",
     "mailer.web.campaign_progress",
+    "mailer.web.uncertain",
     "mailer.web.campaign_report",
     "mailer.web.exports",
     "mailer.web.previews",

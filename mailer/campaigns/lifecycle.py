@@ -22,7 +22,7 @@ MOVES: dict[CampaignStatus, frozenset[CampaignStatus]] = {
     CampaignStatus.SCHEDULED: frozenset({CampaignStatus.SENDING, CampaignStatus.DRAFT, CampaignStatus.CANCELLED}),
     CampaignStatus.SENDING: frozenset({CampaignStatus.PAUSED, CampaignStatus.SENT, CampaignStatus.CANCELLED}),
     CampaignStatus.PAUSED: frozenset({CampaignStatus.SENDING, CampaignStatus.CANCELLED, CampaignStatus.SENT}),
-    CampaignStatus.SENT: frozenset(),
+    CampaignStatus.SENT: frozenset({CampaignStatus.SENDING}),  # only to send uncertain deliveries again
     CampaignStatus.CANCELLED: frozenset(),
 }
 
@@ -183,6 +183,15 @@ def cancel_waiting(session: Session, campaign_id: int, *, now: datetime, limit: 
             execution_options={"synchronize_session": False},
         )
     return len(numbers)
+
+
+def reopen(session: Session, campaign_id: int, *, now: datetime) -> None:
+    """sent → sending, for deliveries that a person wants to be sent again; one that is still on its way stays as it is."""
+    session.execute(
+        update(Campaign)
+        .where(Campaign.id == campaign_id, Campaign.status == CampaignStatus.SENT)
+        .values(status=CampaignStatus.SENDING, ended_at=None, updated_at=now)
+    )
 
 
 def finish_if_done(session: Session, campaign_id: int, *, now: datetime) -> bool:

@@ -10,6 +10,7 @@ from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.deliveries import Chunk, Delivery, Provider, State
 from kairan.models.suppression import Suppression
 from kairan.runtime import Runtime
+from mailer.campaigns import jobs as campaign_jobs
 from mailer.campaigns import lifecycle
 from mailer.delivery import jobs, journal
 from tests.support.fault_smtp import FaultSmtp
@@ -150,3 +151,20 @@ def test_a_second_lane_finds_nothing_to_double(ground: Runtime, server: FaultSmt
     jobs.run_lane(campaign_id)
 
     assert len(server.ledger) == 20
+
+
+def test_a_person_decides_what_is_uncertain(ground: Runtime, server: FaultSmtp, new_campaign: NewCampaign) -> None:
+    campaign_id = new_campaign("drop-dot", "fine")
+    jobs.run_lane(campaign_id)
+    with ground.writing() as session:
+        lifecycle.finish_if_done(session, campaign_id, now=clock.now())
+        assert states(session, campaign_id) == {"uncertain": 1, "accepted": 1}
+
+    assert campaign_jobs.decide_uncertain(ground, campaign_id, again=True) == 1
+    jobs.run_lane(campaign_id)
+    assert server.ledger.count("drop-dot.1@t.example") == 2  # a person asked for it
+
+    assert campaign_jobs.decide_uncertain(ground, campaign_id, again=False) == 1
+    with ground.writing() as session:
+        assert states(session, campaign_id) == {"accepted": 2}
+        assert lifecycle.finish_if_done(session, campaign_id, now=clock.now())
