@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from babel import Locale
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_time, format_timedelta
 from babel.numbers import format_decimal, format_percent
 from babel.support import LazyProxy, NullTranslations, Translations
 
@@ -84,6 +84,13 @@ def date(value: datetime, zone: tzinfo | None = None) -> str:
 
 
 def moment(value: datetime, zone: tzinfo | None = None) -> str:
+    """To the minute, as pages show it."""
+    clock = format_time(value, format="short", tzinfo=zone, locale=language())
+    return f"{date(value, zone)}{' ' if language() == 'ja' else ', '}{clock}"
+
+
+def exact(value: datetime, zone: tzinfo | None = None) -> str:
+    """To the second, as evidence and tooltips show it."""
     return str(format_datetime(value, format="medium", tzinfo=zone, locale=language()))
 
 

@@ -101,7 +101,8 @@ def show_unsubscribe(token: str) -> str:
 def unsubscribe(token: str) -> Response | str:
     """A POST whose body got lost on the way counts as a no: not to hear it would be worse than an undo."""
     act = _act(token)
-    if request.form.get("undo"):
+    undone = bool(request.form.get("undo"))
+    if undone:
         _write(act, lambda session: consent.come_back(session, act.member_id, **_means(act)))
     elif request.form.get("only"):
         _write(act, lambda session: _only_topics(session, act))
@@ -109,7 +110,7 @@ def unsubscribe(token: str) -> Response | str:
         return _one_click(act)
     else:
         _write(act, lambda session: consent.one_click(session, act.member_id, **_means(act)))
-    return _unsubscribe_page(act)
+    return _unsubscribe_page(act, undone=undone)
 
 
 def _one_click(act: Act) -> Response:
@@ -129,7 +130,7 @@ def _only_topics(session: Session, act: Act) -> None:
     consent.leave_topics(session, act.member_id, **_means(act))
 
 
-def _unsubscribe_page(act: Act) -> str:
+def _unsubscribe_page(act: Act, *, undone: bool = False) -> str:
     token = runtime().secrets.tokens.act(act.member_id, act.campaign_id)
     with runtime().reading() as session:
         member = _member(session, act)
@@ -145,6 +146,7 @@ def _unsubscribe_page(act: Act) -> str:
             "campaign_list": ", ".join(reached_by),
             "ended": [] if left else ended,
             "lists": reached_by if one_topic else [],
+            "undone": undone,
         }
     return render_template("public/unsubscribed.html" if left or ended else "public/unsubscribe.html", **shown)
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from sqlalchemy import select, update
 
 from kairan import clock, installation, resources
-from kairan.models.audience import Member
+from kairan.models.audience import Member, Subscription
 from kairan.models.campaigns import Campaign, Link
 from kairan.models.consent import ConsentSource
 from kairan.models.deliveries import Delivery, State
@@ -33,6 +33,7 @@ from unsubscribe import consent
 
 MEMBERS = 208
 SENT_BEFORE = timedelta(hours=49)
+AGREED_BEFORE = timedelta(days=60)
 OPEN_SHARE = 0.34
 CLICK_SHARE = 0.32
 MACHINE_SHARE = 0.12
@@ -64,8 +65,9 @@ def fill(ground: Runtime) -> None:
         list_ids = news.id, events.id
     names = [line.split() for line in resources.path("templates/mail/demo/names.txt").read_text("utf-8").splitlines()]
     rows = [_person(chance, at, names) for at in range(MEMBERS)]
-    _import(ground, list_ids[0], rows, "Sign-up form of the shop: I want news and offers by mail.")
-    _import(ground, list_ids[1], rows[::3], "Sign-up form of the shop: I want invitations to readings.")
+    _import(ground, list_ids[0], rows, "Sign-up form of the shop: I want news and offers by mail.", "readers.csv")
+    _import(ground, list_ids[1], rows[::3], "Sign-up form of the shop: I want invitations to readings.", "guests.csv")
+    _joined_long_ago(ground)
     picture = _picture(ground)
     sent = _letter(ground, list_ids[0], "November letter", _source("november", picture))
     _send(ground, sent)
@@ -88,15 +90,25 @@ def _person(chance: random.Random, at: int, names: list[list[str]]) -> dict[str,
     }
 
 
-def _import(ground: Runtime, list_id: int, rows: list[dict[str, str]], words: str) -> None:
+def _import(ground: Runtime, list_id: int, rows: list[dict[str, str]], words: str, source: str) -> None:
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
+    agreed = clock.now() - AGREED_BEFORE
     with ground.writing() as session:
-        job = csv_import.start_import(session, list_id=list_id, consent=words, consent_at=None, by=None, now=clock.now(), source="demo")
+        job = csv_import.start_import(session, list_id=list_id, consent=words, consent_at=agreed, by=None, now=clock.now(), source=source)
     csv_import.store_upload(ground, job, [out.getvalue().encode()])
     run_import(job.id)
+
+
+def _joined_long_ago(ground: Runtime) -> None:
+    """Over the year before the day that they agreed on, more and more of them."""
+    chance, agreed = random.Random(_SEED), clock.now() - AGREED_BEFORE
+    with ground.writing() as session:
+        for member in session.execute(select(Member).order_by(Member.id)).scalars():
+            member.created_at = agreed - timedelta(days=300 * chance.random() ** 2)
+        session.execute(update(Subscription).values(since=agreed))
 
 
 def _picture(ground: Runtime) -> str:

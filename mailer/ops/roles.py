@@ -87,7 +87,9 @@ def run_scheduler() -> None:
 
 
 def everything(given: Settings, *, port: int, lanes: int, extra: Sequence[Child] = ()) -> list[Child]:
-    """The children of `kairan up`."""
+    """The children of `kairan up`. Raises SettingError where the port is taken: two servers would share its requests unnoticed."""
+    if listens(port):
+        raise SettingError(f"Something already listens on port {port}: stop it, or name another port with --port")
     children = list(extra)
     if not given.redis_url:
         children.append(Child("valkey", python("-m", "mailer.cli", "valkey"), stage=0, ready=lambda: valkey.answers(given)))

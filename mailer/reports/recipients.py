@@ -45,7 +45,7 @@ class RecipientFigures:
 def recipients(session: Session, campaign_id: int, *, chosen: str = "", after: int = 0, limit: int = 50) -> list[RecipientFigures]:
     """By number, from the one after `after`. Raises KeyError on a filter that is not in FILTERS."""
     query = (
-        select(Delivery, Member.email, Member.first_name, Member.last_name, Engagement)
+        select(Delivery, Member.email, Member.first_name, Member.last_name, Member.locale, Engagement)
         .outerjoin(Member, Member.id == Delivery.member_id)
         .outerjoin(Engagement, and_(Engagement.campaign_id == Delivery.campaign_id, Engagement.number == Delivery.number))
         .where(Delivery.campaign_id == campaign_id, Delivery.number > after)
@@ -57,12 +57,13 @@ def recipients(session: Session, campaign_id: int, *, chosen: str = "", after: i
     return [_figures(*row) for row in session.execute(query)]
 
 
-def _figures(delivery: Delivery, email: str | None, first: str | None, last: str | None, did: Any) -> RecipientFigures:
+def _figures(delivery: Delivery, email: str | None, first: str | None, last: str | None, locale: str | None, did: Any) -> RecipientFigures:
+    names = (last, first) if (locale or "").startswith("ja") else (first, last)
     return RecipientFigures(
         delivery.number,
         delivery.member_id,
         email,
-        " ".join(part for part in (first, last) if part),
+        " ".join(part for part in names if part),
         State(delivery.state).name.lower(),
         delivery.reason,
         delivery.code,

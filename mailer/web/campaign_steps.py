@@ -14,7 +14,7 @@ from kairan.models.audience import Attribute, List, Purpose, Recording, Subscrip
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from mailer.audience import selection
 from mailer.campaigns import lifecycle, preflight, revisions
-from mailer.web import edge, sending
+from mailer.web import edge, previews, sending
 from mailer.web.forms import Form
 
 blueprint = Blueprint("campaign_steps", __name__)
@@ -235,9 +235,12 @@ def show_review(campaign_id: int, form: Form | None) -> str:
         campaign = find(session, campaign_id)
         findings = preflight.check(session, campaign_id, edge.runtime().settings, now=edge.now())
         reached, left_out = selection.count(session, campaign_id, edge.now())
+        subject, preheader = previews.inbox_line(session, campaign)
         return render_template(
             "admin/campaign_review.html",
             campaign=campaign,
+            subject=subject,
+            preheader=preheader,
             revision=revisions.current(session, campaign),
             form=form,
             findings=findings,

@@ -1,10 +1,12 @@
 """What stands in the rail and the bottom bar, by role."""
 
+import os
 from dataclasses import dataclass, replace
 
 from flask import request
 
 from kairan.i18n import lazy_gettext as _
+from mailer.demo_mail import FOLDER
 from mailer.web import edge
 
 
@@ -50,8 +52,12 @@ AREAS = (
 )
 
 
+INBOX = Item("/demo/inbox", _("Demo inbox"), "inbox", "home.view")
+
+
 def items() -> list[Item]:
-    return [_placed(item) for item in AREAS if edge.can(item.action)]
+    areas = [*AREAS, INBOX] if os.environ.get(FOLDER) else AREAS
+    return [_placed(item) for item in areas if edge.can(item.action)]
 
 
 def _placed(item: Item) -> Item:

@@ -1,5 +1,6 @@
 """A mail as a member would get it, in a frame with a policy of its own: style yes, script never, nothing recorded."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from flask import Blueprint, abort, make_response, render_template, request
@@ -11,9 +12,11 @@ from kairan import i18n
 from kairan.models.audience import Member, Subscription
 from kairan.models.campaigns import Campaign, CampaignList
 from mailer.campaigns import compilation
-from mailer.compose import compiler
+from mailer.compose import compiler, merge
+from mailer.compose.nodes import Nodes
+from mailer.compose.program import render
 from mailer.compose.recipient import Recipient
-from mailer.compose.source import Source
+from mailer.compose.source import Source, scope, subject
 from mailer.web import edge
 from mailer.web.forms import Form
 from mailer.web.gatekeeper import MAIL_CSP
@@ -60,6 +63,22 @@ def _typed(source: Source, form: Form) -> Source:
         html=content if kind == "html" else None,
         text=content if kind == "text" else form.values.get("text", "") or None,
     )
+
+
+def inbox_line(session: Session, campaign: Campaign) -> tuple[str, str]:
+    """Subject and preheader as the sample member's inbox shows them; as typed where they cannot be rendered yet."""
+    source = compilation.source_of(session, campaign, edge.runtime().settings.base_url)
+    recipient = sample(session, campaign.id, None)
+    return _rendered_line(lambda: subject(source), source.subject, recipient), _rendered_line(
+        lambda: merge.parse(source.preheader, scope(source), "preheader", "text"), source.preheader, recipient
+    )
+
+
+def _rendered_line(parsed: Callable[[], Nodes], typed: str, recipient: Recipient) -> str:
+    try:
+        return render(parsed(), recipient)
+    except compiler.ContentError:
+        return typed
 
 
 def sample(session: Session, campaign_id: int, member_id: int | None) -> Recipient:

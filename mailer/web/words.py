@@ -113,7 +113,7 @@ def install(app: Flask) -> None:
 
 def exact(value: datetime) -> str:
     """With its zone, for the tooltip of a relative time."""
-    return f"{i18n.moment(value, edge.zone())} {value.astimezone(edge.zone()).tzname()}"
+    return f"{i18n.exact(value, edge.zone())} {value.astimezone(edge.zone()).tzname()}"
 
 
 def address(email: str) -> str:
