@@ -9,7 +9,7 @@ from kairan import installation
 from kairan.models import campaigns as rows
 from kairan.models.audience import Attribute, List, Recording
 from kairan.models.campaigns import Campaign, CampaignList
-from kairan.sql import insert
+from kairan.sql import insert, locked
 from mailer.campaigns import revisions
 from mailer.compose import compiler
 from mailer.compose.compiler import Organisation, Source
@@ -66,6 +66,7 @@ def _next_link(session: Session, campaign_id: int, revision: int) -> int:
 
 def compile_campaign(session: Session, campaign: Campaign, base_url: str) -> int:
     """Compiles and stores the current revision unless that is done already. Returns the number of links. Raises MergeError."""
+    session.execute(locked(select(Campaign.id).where(Campaign.id == campaign.id), session))  # two starters take turns
     done = session.execute(
         select(func.count()).where(rows.Program.campaign_id == campaign.id, rows.Program.revision == campaign.revision)
     ).scalar_one()

@@ -32,6 +32,8 @@ def start_due() -> None:
     ground = runtime()
     with ground.writing() as session:
         now = clock.now()
+        for campaign_id in lifecycle.hold_late(session, now=now):
+            log.warning("campaign held: its start was missed", extra={"campaign": campaign_id})
         for campaign_id in lifecycle.due(session, now):
             lifecycle.start(session, campaign_id, now=now)
     with ground.reading() as session:
@@ -81,6 +83,7 @@ def resume(ground: Runtime, campaign_id: int) -> None:
     with ground.writing() as session:
         lifecycle.resume(session, campaign_id, now=clock.now())
     sending.ring(ground, campaign_id, BELLS)
+    ring_start(ground)  # for one that was held before its deliveries were written
 
 
 def cancel(ground: Runtime, campaign_id: int) -> None:

@@ -4,7 +4,7 @@ draft → scheduled → sending → sent          paused and cancelled branch of
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -19,7 +19,7 @@ from mailer.campaigns.revisions import Content
 
 MOVES: dict[CampaignStatus, frozenset[CampaignStatus]] = {
     CampaignStatus.DRAFT: frozenset({CampaignStatus.SCHEDULED, CampaignStatus.CANCELLED}),
-    CampaignStatus.SCHEDULED: frozenset({CampaignStatus.SENDING, CampaignStatus.DRAFT, CampaignStatus.CANCELLED}),
+    CampaignStatus.SCHEDULED: frozenset({CampaignStatus.SENDING, CampaignStatus.DRAFT, CampaignStatus.CANCELLED, CampaignStatus.PAUSED}),
     CampaignStatus.SENDING: frozenset({CampaignStatus.PAUSED, CampaignStatus.SENT, CampaignStatus.CANCELLED}),
     CampaignStatus.PAUSED: frozenset({CampaignStatus.SENDING, CampaignStatus.CANCELLED, CampaignStatus.SENT}),
     CampaignStatus.SENT: frozenset({CampaignStatus.SENDING}),  # only to send uncertain deliveries again
@@ -35,6 +35,7 @@ PAUSE_REASONS = {
 }
 
 UNDO_S = 60
+LATE = timedelta(hours=6)
 
 
 class MoveRefused(Exception):
@@ -132,6 +133,19 @@ def start(session: Session, campaign_id: int, *, now: datetime) -> bool:
     except MoveRefused:
         return False
     return True
+
+
+def hold_late(session: Session, *, now: datetime) -> list[int]:
+    """scheduled → paused, for starts that were missed by more than six hours: a machine that was off, or a restored backup whose
+    campaigns went out long ago (listmonk #1801 sent them again). A person resumes or cancels."""
+    late = Campaign.status == CampaignStatus.SCHEDULED, Campaign.due_at < now - LATE
+    found = session.execute(
+        update(Campaign)
+        .where(*late)
+        .values(status=CampaignStatus.PAUSED, paused_reason="late", started_at=now, updated_at=now)
+        .returning(Campaign.id)
+    )
+    return list(found.scalars())
 
 
 def due(session: Session, now: datetime) -> list[int]:

@@ -54,6 +54,7 @@ def save(session: Session, campaign_id: int, base: int, changes: dict[str, objec
         raise NotEditable
     theirs = current(session, campaign)
     if theirs.number != base:
+        session.expunge(theirs)  # so that it can still be read after the rollback that the exception brings
         raise RevisionConflict(theirs)
     content = replace(content_of(theirs), **changes)  # type: ignore[arg-type]
     if content == content_of(theirs):

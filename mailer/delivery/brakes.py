@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.deliveries import Provider
 from mailer.delivery import providers
-from mailer.delivery.outcomes import Outcome
+from mailer.delivery.outcomes import ACCEPTED_250, Outcome
 from mailer.delivery.smtp import ProviderTrouble
 
 WINDOW = 200
@@ -30,6 +30,9 @@ class Recent:
             return None
         if len(self._policy) == WINDOW:
             self._refused -= self._policy[0]
+        if outcome is ACCEPTED_250:
+            self._policy.append(False)
+            return None
         self._policy.append(outcome.is_policy)
         self._refused += outcome.is_policy
         if outcome.blames_sender:

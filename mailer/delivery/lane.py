@@ -85,6 +85,8 @@ class Lane:
     _workers: set[asyncio.Task[None]] = field(default_factory=set)
     _leaving: set[asyncio.Task[None]] = field(default_factory=set)
     _gate_max: int = GATE_MAX
+    _low: int = 0
+    """rows ready at which the next gate begins"""
     _brake: str | None = None
     _drained: bool = False
 
@@ -143,7 +145,8 @@ class Lane:
             if not self._todo and not await self._claim():
                 self.stop("empty")
                 break
-            if len(self._ready) > self._ahead() // 2:
+            self._low = self._ahead() // 2
+            if len(self._ready) > self._low:
                 self._wake_feeder.clear()
                 await self._wake_feeder.wait()
                 continue
@@ -304,7 +307,7 @@ class Lane:
             self._wake_workers.clear()
             await self._wake_workers.wait()
         gated = self._ready.popleft()
-        if len(self._ready) <= self._ahead() // 2:
+        if len(self._ready) <= self._low:
             self._wake_feeder.set()
         return gated
 
