@@ -27,20 +27,21 @@ def parsed(request: Request, data: bytes, model: type[M]) -> M:
     """An empty body is an empty object. Raises Problem."""
     if data and request.mimetype != "application/json":
         raise Problem(415, _("Send JSON with the header “Content-Type: application/json”."))
-    document = _document(data) if data else {}
+    data = data or b"{}"
+    _check(data)
     try:
-        return model.model_validate(document)
+        return model.model_validate_json(data, strict=True)
     except ValidationError as error:
         raise problems.of_validation(error) from error
 
 
-def _document(data: bytes) -> Any:
+def _check(data: bytes) -> None:
+    """Raises Problem for what is no JSON, or holds texts that cannot be kept."""
     try:
         document = json.loads(data.decode("utf-8"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise Problem(400, _("The body is not valid JSON in UTF-8.")) from error
     _check_texts(document)
-    return document
 
 
 def _no_number(_name: str) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from redis.exceptions import RedisError
 
 from kairan.i18n import gettext as _
@@ -13,10 +13,10 @@ from kairan.models.campaigns import CampaignStatus
 from kairan.runtime import Runtime
 from kairan.settings import SettingError
 from mailer.api.calls import Call, log, operation
-from mailer.api.campaigns import CampaignBrief, brief, find, not_now
+from mailer.api.campaigns import CampaignBrief, brief, find, hold, not_now
 from mailer.api.idempotency import Answer
 from mailer.api.problems import Problem, with_findings
-from mailer.api.shapes import Address, Given, Nothing, Shown
+from mailer.api.shapes import Address, Given, Moment, Nothing, Shown
 from mailer.audience import selection
 from mailer.campaigns import jobs, lifecycle, preflight, test_send
 from mailer.compose.findings import ContentError, Finding
@@ -30,7 +30,7 @@ class TestAsked(Given):
 class Send(Given):
     """`at`: when, with its zone; without it at once."""
 
-    at: AwareDatetime | None = None
+    at: Moment | None = None
 
 
 class FindingShown(Shown):
@@ -103,16 +103,18 @@ def send(call: Call, campaign_id: int, body: Send) -> Answer:
     if preflight.has_errors(findings):
         raise with_findings(findings, _("Nothing was sent: some findings must be put right first."))
     with call.effect() as session:
+        held = hold(session, campaign_id)
+        is_as_checked = (held.revision, held.updated_at) == checked
         try:
             lifecycle.schedule(session, campaign_id, body.at or call.now, now=call.now)
         except lifecycle.MoveRefused as refused:
             raise not_now(refused.status) from None
-        if (campaign.revision, campaign.updated_at) != checked:
+        if not is_as_checked:
             raise Problem(409, _("Somebody saved in between. Check the campaign and send it again."), code="revision-conflict")
         call.audit(session, "campaign.send", campaign_id, warnings=[finding.rule for finding in findings])
         if body.at is None:
             call.then_ring(lambda: jobs.ring_start(call.ground))
-        found = brief(session, find(session, campaign_id))
+        found = brief(session, held)
         return call.say(202, SendStarted(**found.model_dump(), warnings=_shown(findings)))
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from kairan.i18n import gettext as _
 from kairan.models.audience import Purpose
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
+from kairan.sql import locked
 from mailer.api.calls import Call, operation
 from mailer.api.idempotency import Answer
 from mailer.api.problems import Problem, missing, wrong
@@ -148,6 +149,12 @@ def find(session: Session, campaign_id: int) -> Campaign:
     return session.get(Campaign, campaign_id) or _missing()
 
 
+def hold(session: Session, campaign_id: int) -> Campaign:
+    """As of now, and locked until the end of the transaction: loaded before, it would be compared as it was."""
+    query = locked(select(Campaign).where(Campaign.id == campaign_id), session).execution_options(populate_existing=True)
+    return session.execute(query).scalar_one_or_none() or _missing()
+
+
 def _missing() -> Campaign:
     raise missing()
 
@@ -272,7 +279,7 @@ def change(call: Call, campaign_id: int, body: CampaignChange) -> Answer:
     if "content" in given:
         says |= _source(body.content)
     with call.effect() as session:
-        campaign = find(session, campaign_id)
+        campaign = hold(session, campaign_id)
         try:
             revisions.save(session, campaign_id, campaign.revision if base is None else base, says, now=call.now)
             _set_reach(session, call, campaign, body, given)

@@ -28,11 +28,22 @@ class BrokenOff(Exception):
 
 def _moment(value: str) -> str:
     """Raises ValueError."""
+    value = value[:11] + value[11:].replace(" ", "+")  # a `+` of a zone that was not escaped
     try:
-        date.fromisoformat(value) if len(value) <= 10 else datetime.fromisoformat(value)
-    except ValueError:
+        _day(value) or _time(value)
+    except (ValueError, OverflowError):
         raise ValueError(_("This must be a day or a time, such as 2026-11-24 or 2026-11-24T09:00:00Z.")) from None
     return value
+
+
+def _day(value: str) -> date | None:
+    return date.fromisoformat(value) if len(value) <= 10 else None
+
+
+def _time(value: str) -> datetime:
+    """In UTC; without a zone it is in UTC."""
+    found = datetime.fromisoformat(value)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class ImportQuery(Given):
@@ -57,7 +68,7 @@ class JobShown(Shown):
     ended_at: datetime | None
 
 
-@operation("POST", "/members/import", "member.import", {202: JobStarted}, body=MEDIA_TYPE, query=ImportQuery, problems=(400, 409, 413, 415))
+@operation("POST", "/members/import", "member.import", {202: JobStarted}, body=MEDIA_TYPE, query=ImportQuery, problems=(409, 411))
 def start(call: Call, query: ImportQuery) -> Answer:
     """Imports a CSV file into a list; `consent` is the source and wording that its rows agreed to.
 
@@ -65,6 +76,9 @@ def start(call: Call, query: ImportQuery) -> Answer:
     """
     if request.mimetype != MEDIA_TYPE:
         raise Problem(415, _("Send the file with the header “Content-Type: text/csv”."))
+    if request.content_length is None:
+        # A chunked body that breaks off looks to us like one that ended: the server does not tell them apart.
+        raise Problem(411, _("Send the file with its Content-Length, so that an upload that breaks off is noticed."))
     with call.long_effect():
         job = _job(call, query)
         try:
@@ -100,13 +114,12 @@ def _job(call: Call, query: ImportQuery) -> Job:
 
 
 def _agreed_at(given: str | None, zone: str, now: datetime) -> datetime | None:
-    """A day is its noon in the installation's zone, so that it stays the same day nearly everywhere; a time without a zone is UTC."""
+    """A day is its noon in the installation's zone, so that it stays the same day nearly everywhere."""
     if given is None:
         return None
-    if len(given) > 10:
-        found = datetime.fromisoformat(given)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    day = date.fromisoformat(given)
+    day = _day(given)
+    if day is None:
+        return _time(given)
     moment = datetime.combine(day, time(12), ZoneInfo(zone)).astimezone(UTC)
     return min(moment, now) if day == now.astimezone(ZoneInfo(zone)).date() else moment
 
@@ -117,9 +130,7 @@ def chunks(given: Request) -> Iterator[bytes]:
     while chunk := given.stream.read(CHUNK_BYTES):
         size += len(chunk)
         yield chunk
-    if given.content_length is not None and size != given.content_length:
-        raise BrokenOff
-    if not size:
+    if size != given.content_length or not size:
         raise BrokenOff
 
 

@@ -16,7 +16,7 @@ from kairan.models.suppression import Suppression
 from mailer.api.calls import Call, operation
 from mailer.api.idempotency import Answer
 from mailer.api.problems import Problem, missing, wrong
-from mailer.api.shapes import Change, Given, Id, Ids, Line, PageQuery, Shown, Words, text_id
+from mailer.api.shapes import Change, Given, Id, Ids, Line, Moment, PageQuery, Shown, Words, text_id
 from mailer.audience import erasure, members, timeline
 from unsubscribe.choices import NotPossible
 
@@ -59,7 +59,7 @@ class MemberQuery(PageQuery):
 
 
 class TimelineQuery(Given):
-    before: datetime | None = None
+    before: Moment | None = None
     limit: int = Field(ENTRIES, ge=1, le=1_000)
 
 
@@ -240,7 +240,7 @@ def show_timeline(call: Call, member_id: int, query: TimelineQuery) -> Answer:
         members.get(session, member_id)
         found = timeline.timeline(session, member_id, limit=query.limit, before=query.before)
     entries = [_entry(call, entry) for entry in found]
-    more = found[-1].at.isoformat() if len(found) == query.limit else None
+    more = found[-1].at.isoformat().replace("+00:00", "Z") if len(found) == query.limit else None
     return call.say(200, Timeline(items=entries, next=more))
 
 

@@ -21,12 +21,22 @@ TITLES = {
     404: lazy_gettext("There is nothing here"),
     405: lazy_gettext("This cannot be done here"),
     409: lazy_gettext("This does not fit what holds now"),
+    411: lazy_gettext("The length of the request is missing"),
     413: lazy_gettext("The request is too large"),
     415: lazy_gettext("The request is of a type that is not taken here"),
     422: lazy_gettext("Some of this is not valid"),
     500: lazy_gettext("Something went wrong here"),
 }
-CODES = {400: "unreadable", 401: "unauthorized", 403: "forbidden", 404: "not-found", 405: "method", 409: "conflict", 413: "too-large"}
+CODES = {
+    400: "unreadable",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    405: "method",
+    409: "conflict",
+    411: "length-required",
+    413: "too-large",
+}
 CODES |= {415: "media-type", 422: "invalid", 500: "fault"}
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SAID = {

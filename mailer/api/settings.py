@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from sqlalchemy import select
 
 from kairan import installation
@@ -36,7 +36,7 @@ class OrganisationGiven(Change):
 
 
 class SenderGiven(Change):
-    name: MaybeLine = ""
+    name: Annotated[MaybeLine, Field(max_length=200)] = ""
     email: Annotated[str, StringConstraints(max_length=254), AfterValidator(_address_or_none)] = ""
 
 

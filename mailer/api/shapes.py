@@ -1,8 +1,9 @@
 """The shapes that several calls share: ids, single lines, addresses, pages."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from kairan import addresses
 from kairan.i18n import gettext as _
@@ -56,6 +57,14 @@ def _lf(value: str) -> str:
     return value.replace("\r\n", "\n")
 
 
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(_("This must be a time, such as 2026-11-24T09:00:00Z.")) from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 Id = Annotated[int, BeforeValidator(_id), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,18}$"})]
 Ids = Annotated[list[Id], Field(max_length=100)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]

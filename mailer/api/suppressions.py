@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from kairan import addresses
 from kairan.i18n import gettext as _
@@ -99,9 +100,17 @@ def create(call: Call, body: NewSuppression) -> Answer:
             added = suppression.suppress(session, member_id, SuppressionReason.STAFF, now=call.now, note=body.note)
         if added:
             call.audit(session, "suppression.add", member_id)
-        entry = suppression.page(session, address_key=key)[0][0]
+        entry = _entry(session, key, call, body.note)
         shown = SuppressionAdded(id=entry.id, reason=entry.reason, member_id=text_id(member_id), created_at=entry.created_at)
         return call.say(201 if added else 200, shown)
+
+
+def _entry(session: Session, key: bytes, call: Call, note: str) -> suppression.Entry:
+    """What stands there for the address; if its member was erased this moment, now written for the address alone."""
+    if not (found := suppression.page(session, address_key=key)[0]):
+        suppression.suppress_address(session, key, SuppressionReason.STAFF, now=call.now, note=note)
+        found = suppression.page(session, address_key=key)[0]
+    return found[0]
 
 
 @operation("DELETE", "/suppressions/{suppression_key}", "suppression.edit", {204: None}, query=ReleaseQuery, problems=(404, 409))

@@ -49,7 +49,8 @@ def current(session: Session, campaign: Campaign) -> Revision:
 
 def save(session: Session, campaign_id: int, base: int, changes: dict[str, object], *, now: datetime, by: int | None = None) -> Revision:
     """Saves changed fields on top of revision `base`. Raises RevisionConflict, NotEditable. Saving what is there makes no revision."""
-    campaign = session.execute(locked(select(Campaign).where(Campaign.id == campaign_id), session)).scalar_one()
+    held = locked(select(Campaign).where(Campaign.id == campaign_id), session).execution_options(populate_existing=True)
+    campaign = session.execute(held).scalar_one()
     if campaign.status not in (CampaignStatus.DRAFT, CampaignStatus.PAUSED):
         raise NotEditable
     theirs = current(session, campaign)

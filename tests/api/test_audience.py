@@ -53,7 +53,11 @@ def test_a_member_is_added_once_and_merged_after(admin, news, ground):
     assert admin("GET", "/members?email=HANAKO@example.com").json["items"] == [member]
     ledger = admin("GET", f"/members/{new.json['id']}/consent").json["items"]
     assert [(row["act"], row["wording"]) for row in ledger] == [("opt_in", "I want news")]
-    assert admin("GET", f"/members/{new.json['id']}/timeline").json["items"][0]["kind"] == "consent"
+    timeline = f"/members/{new.json['id']}/timeline?limit=1"
+    page = admin("GET", timeline).json
+    assert page["items"][0]["kind"] == "consent"
+    assert admin("GET", f"{timeline}&before={page['next']}").json == {"items": [], "next": None}
+    assert admin("GET", f"{timeline}&before=2026-11-01T00:00:00").status_code == 422
 
 
 def test_what_is_wrong_is_pointed_at_and_not_repeated(admin):
@@ -80,6 +84,7 @@ def test_bodies_that_cannot_be_read_are_refused(admin):
     assert post(b"[]") == 422
     assert post(b'{"email": "a\\u0000@example.com"}') == 422
     assert post(b'{"email": "a@example.com", "first_name": "\\ud800"}') == 422
+    assert post(b'{"email": "a@example.com", "confirm": "no"}') == 422
     assert post(b"email=a", "application/x-www-form-urlencoded") == 415
     assert post(b" " * (4 * 1024 * 1024 + 1)) == 413
 
@@ -171,7 +176,7 @@ def test_an_upload_that_ends_early_imports_nothing(admin, news, ground):
     for server in ({}, {"wsgi.input_terminated": True}):  # granian says the second
         broken = _post_csv(admin, news, environ_overrides={"CONTENT_LENGTH": str(len(CSV) + 10), **server})
         assert broken.status_code == 400
-    assert _post_csv(admin, news, data=b"").status_code == 400
+    assert _post_csv(admin, news, data=b"", environ_overrides={"CONTENT_LENGTH": "0"}).status_code == 400
     with ground.reading() as session:
         assert set(session.scalars(select(Job.state))) == {"failed"}
         assert session.scalar(select(func.count()).select_from(JobFile)) == 0
@@ -186,4 +191,8 @@ def test_an_import_says_which_of_its_words_are_wrong(admin, news):
         answer = _post_csv(admin, news, query=query)
         assert answer.status_code == 422
         assert answer.json["errors"][0]["parameter"] == query[1:].partition("=")[0]
+    no_length = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    assert _post_csv(admin, news, environ_overrides=no_length).status_code == 411
+    assert _post_csv(admin, news, query="&consent_at=0001-01-01T00:00:00%2B09:00").status_code == 422
+    assert _post_csv(admin, news, query="&consent_at=2026-11-01T09:00:00+09:00").status_code == 202
     assert _post_csv(admin, "99").json["errors"][0]["parameter"] == "list"

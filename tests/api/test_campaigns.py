@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import threading
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from kairan.models.campaigns import Campaign, Link
 from kairan.models.events import Event, EventKind
 from kairan.models.outbox import OutboxMail
 from kairan.queues import WORK
-from mailer.campaigns import jobs
+from mailer.campaigns import jobs, preflight
 from tests.api.conftest import CAMPAIGN
 from tests.support import ground as rows
 
@@ -94,10 +95,43 @@ def test_a_send_starts_at_once_and_happens_once(admin, campaign, ground):
     assert shown["audience"] == sum(shown["deliveries"].values()) == 3
 
 
+def test_what_is_sent_is_what_was_checked(admin, campaign, ground, monkeypatch):
+    check = preflight.check
+
+    def slow_check(*given, **more):
+        found = check(*given, **more)
+        monkeypatch.setattr(preflight, "check", check)
+        assert admin("PATCH", f"/campaigns/{campaign}", {"subject": "Changed meanwhile"}).status_code == 200
+        return found
+
+    monkeypatch.setattr(preflight, "check", slow_check)
+
+    answer = admin("POST", f"/campaigns/{campaign}/send")
+
+    assert (answer.status_code, admin("GET", f"/campaigns/{campaign}").json["status"]) == (409, "draft")
+
+
+def test_many_changes_at_once_are_made_one_by_one_or_refused(admin, campaign):
+    together, answers = threading.Barrier(4), []
+
+    def change(number: int) -> None:
+        together.wait()
+        answers.append(admin("PATCH", f"/campaigns/{campaign}", {"subject": f"Subject {number}", "revision": 1}).status_code)
+
+    threads = [threading.Thread(target=change, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(answers) == [200, 409, 409, 409]
+
+
 def test_a_send_may_be_for_later(admin, campaign, ground):
     at = clock.now() + timedelta(days=1)
     assert admin("POST", f"/campaigns/{campaign}/send", {"at": "2020-01-01T00:00:00Z"}).status_code == 422
     assert admin("POST", f"/campaigns/{campaign}/send", {"at": "2030-01-01T00:00:00"}).status_code == 422
+    assert admin("POST", f"/campaigns/{campaign}/send", {"at": "9999-12-31T23:59:59-10:00"}).status_code == 422
     assert admin("POST", f"/campaigns/{campaign}/send", {"at": at.isoformat()}).status_code == 202
     assert admin("GET", f"/campaigns/{campaign}").json["due_at"] == at.isoformat().replace("+00:00", "Z")
     assert ground.queues.waiting(WORK) == 0
