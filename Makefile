@@ -33,7 +33,7 @@ ifdef SSL_CERT_FILE
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench setup dev built assets catalogues browser lock wheel clean
+.PHONY: help demo test test-all check format screenshots bench setup dev built assets catalogues browser lock wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -56,6 +56,9 @@ check: dev ## ruff, mypy, import layers
 format: dev ## writes what `check` asks of the layout
 	$(V)/bin/ruff check --fix .
 	$(V)/bin/ruff format .
+
+screenshots: dev built browser ## writes the pictures of the README anew
+	KAIRAN_WRITE_SCREENSHOTS=1 $(PY) -m pytest -q tests/browser_flows/test_screenshots.py
 
 bench: setup built ## the benchmarks, each with its control beside it
 	@exec $(V)/bin/kairan bench $(ARGS)
