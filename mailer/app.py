@@ -1,7 +1,6 @@
 """The web application: for members (public), for people who work with it (admin), or both in one process."""
 
 import importlib
-import logging
 from typing import Any
 
 from flask import Flask, get_flashed_messages, request
@@ -13,8 +12,7 @@ from kairan.runtime import Runtime
 from mailer.accounts.authorize import may
 from mailer.reports import click_targets
 from mailer.web import assets, edge, errors, gatekeeper, navigation, paging, standing, words
-
-log = logging.getLogger(__name__)
+from tracking import endpoint
 
 PUBLIC = ("mailer.web.health", "unsubscribe.pages", "mailer.web.member_pages", "mailer.web.media")
 ADMIN = (
@@ -40,7 +38,6 @@ ADMIN = (
     "mailer.web.demo_inbox",
 )
 """modules with a `blueprint`"""
-OURS = ("kairan", "mailer", "tracking", "unsubscribe")
 
 
 def create_app(runtime: Runtime | None = None) -> Flask:
@@ -84,27 +81,14 @@ def _make(runtime: Runtime | None, modules: tuple[str, ...], *, tracked: bool) -
 
 
 def _register(app: Flask, module: str) -> None:
-    """A part of ours that is not there yet is left out; one that is there and broken stops the start."""
-    try:
-        found = importlib.import_module(module)
-    except ImportError as missing:
-        if (missing.name or "").split(".")[0] not in OURS:
-            raise
-        log.warning("left out: %s (%s is not there)", module, missing.name)
-        return
-    app.register_blueprint(found.blueprint)
+    app.register_blueprint(importlib.import_module(module).blueprint)
 
 
 def _wrap(app: Flask, runtime: Runtime, tracked: bool) -> None:
     """Trusted proxies first, then the tracking fast path, which answers /o and /c before Flask sees them."""
     inner: Any = app.wsgi_app
     if tracked:
-        try:
-            endpoint = importlib.import_module("tracking.endpoint")
-        except ModuleNotFoundError:
-            log.warning("left out: tracking.endpoint")
-        else:
-            inner = endpoint.wrap(inner, runtime, click_targets.resolver(runtime))
+        inner = endpoint.wrap(inner, runtime, click_targets.resolver(runtime))
     hops = runtime.settings.proxy_hops
     app.wsgi_app = ProxyFix(inner, x_for=hops, x_proto=hops, x_host=hops) if hops else inner  # type: ignore[method-assign]
 

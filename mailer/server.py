@@ -6,11 +6,13 @@ import signal
 from typing import Any
 
 from kairan import logs
+from mailer.ops import first_run
 from mailer.ops.supervision import PR_SET_PDEATHSIG
 
 THREADS = 8
 BACKLOG = 1_024
 TRACKING_ONLY = "KAIRAN_ROLE_TRACKING_ONLY"
+UNDER_UP = "KAIRAN_ROLE_UNDER_UP"
 
 
 def serve(host: str, port: int, *, tracking_only: bool = False) -> None:
@@ -34,6 +36,13 @@ def serve(host: str, port: int, *, tracking_only: bool = False) -> None:
     ).serve()
 
 
+def _say_setup() -> None:
+    """The way in while nobody has an account; `kairan up` says it itself."""
+    address = first_run.setup_address()
+    if address:
+        print(f"Make the administrator: {address}", flush=True)
+
+
 def application() -> Any:
     """The WSGI application of granian's worker process, which dies with granian even at kill -9."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -42,4 +51,6 @@ def application() -> Any:
     from mailer.ops.roles import wait_for_ground
 
     ground = wait_for_ground()
+    if not os.environ.get(TRACKING_ONLY) and not os.environ.get(UNDER_UP):
+        _say_setup()
     return app.create_public_app(ground) if os.environ.get(TRACKING_ONLY) else app.create_app(ground)

@@ -93,7 +93,8 @@ def everything(given: Settings, *, port: int, lanes: int, extra: Sequence[Child]
     children = list(extra)
     if not given.redis_url:
         children.append(Child("valkey", python("-m", "mailer.cli", "valkey"), stage=0, ready=lambda: valkey.answers(given)))
-    children.append(Child("web", python("-m", "mailer.cli", "web", "--port", str(port)), stage=1, ready=lambda: listens(port)))
+    web = python("-m", "mailer.cli", "web", "--port", str(port))
+    children.append(Child("web", web, {"KAIRAN_ROLE_UNDER_UP": "1"}, stage=1, ready=lambda: listens(port)))
     children.append(Child("scheduler", python("-m", "mailer.cli", "scheduler"), stage=2))
     children.append(Child("workers", python("-m", "mailer.cli", "worker", "-n", str(lanes)), stage=2))
     return children

@@ -21,6 +21,8 @@ class Item:
     """aria-current: `page`, or `true` for the area one is in"""
     first: bool = False
     """the area's own page, which the bar reaches by the area itself"""
+    aside: bool = False
+    """stands in the rail; the bar of a phone has no room for it and keeps it under More"""
 
 
 AREAS = (
@@ -52,7 +54,7 @@ AREAS = (
 )
 
 
-INBOX = Item("/demo/inbox", _("Demo inbox"), "inbox", "home.view")
+INBOX = Item("/demo/inbox", _("Demo inbox"), "inbox", "home.view", aside=True)
 
 
 def items() -> list[Item]:
