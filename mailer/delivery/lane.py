@@ -354,8 +354,7 @@ class Lane:
             return outcomes.uncertain(lost.why) if dotted else outcomes.requeued(lost.why)
         except JournalError as error:
             connection.abandon()
-            log.error("journal", extra={"lane": self.lane_id, "error": str(error)})
-            self.stop("journal")
+            self._journal_fails(error)
             return outcomes.requeued("the journal cannot be written")
         self._journal_reply(gated, reply.code, reply.text)
         if reply.code == 421:
@@ -367,8 +366,13 @@ class Lane:
         try:
             self.journal.reply(gated.number, gated.fence, code, text)
         except JournalError as error:
-            log.error("journal", extra={"lane": self.lane_id, "error": str(error)})
-            self.stop("journal")
+            self._journal_fails(error)
+
+    def _journal_fails(self, error: JournalError) -> None:
+        """A disk that is full or broken: no further dot, and the campaign pauses with the cause."""
+        log.error("journal", extra={"lane": self.lane_id, "error": str(error)})
+        self._brake = self._brake or "journal"
+        self.stop("journal")
 
     def _date_now(self) -> bytes:
         now = self.now()

@@ -218,7 +218,7 @@ class Connection(aiosmtplib.SMTP):
         if refused is not None:
             await self._leave(protocol, answers)
             raise RefusedReply(*refused)
-        protocol.write(message)
+        self._write(message)
 
     async def _one_by_one(self, protocol: ReplyProtocol, commands: tuple[bytes, ...]) -> list[Reply]:
         answers: list[Reply] = []
@@ -242,8 +242,14 @@ class Connection(aiosmtplib.SMTP):
             self.close()
 
     def write_dot(self) -> None:
-        """Ends the message: from here on it may have been delivered. Journal first."""
-        self.replies_from.write(b".\r\n")
+        """Ends the message: from here on it may have been delivered. Journal first. Raises ConnectionLost: nothing was written."""
+        self._write(b".\r\n")
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self.replies_from.write(data)
+        except SMTPException as error:
+            raise ConnectionLost(str(error)) from error
 
     async def dot_reply(self) -> Reply:
         """The verdict on the message. Raises ConnectionLost: then nobody knows."""

@@ -6,12 +6,11 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from kairan import clock, database, runtime, settings
+from kairan import database, runtime, settings
 from kairan.settings import SettingError, Settings
 from mailer.ops import valkey
 from mailer.ops.supervision import Child, Supervisor, python
 
-SWEEP_S = 10.0
 RETRY_S = 2.0
 
 log = logging.getLogger(__name__)
@@ -51,23 +50,6 @@ def wait_for_ground() -> runtime.Runtime:
         time.sleep(RETRY_S)
 
 
-def sweep(ground: runtime.Runtime) -> None:
-    """What each worker host and the scheduler do every 10 s: settle dead lanes, ring forgotten bells."""
-    from mailer.campaigns import jobs as campaigns
-    from mailer.delivery import journal, recovery, system_mail
-
-    recovery.sweep(ground.database, journal.Folder(ground.settings.journal_dir), clock.now())
-    campaigns.tick(ground)
-    system_mail.ring_waiting(ground)
-    sweep_jobs(ground)
-
-
-def sweep_jobs(ground: runtime.Runtime) -> None:
-    from kairan import jobs
-
-    jobs.ring_waiting(ground)
-
-
 def worker_children(lanes: int) -> list[Child]:
     queues = [*["lane"] * lanes, "mail", "work"]
     return [Child(f"worker {queue}", python("-m", "worker", queue), stage=2) for queue in queues]
@@ -75,8 +57,10 @@ def worker_children(lanes: int) -> list[Child]:
 
 def run_workers(lanes: int) -> None:
     """`kairan worker -n N`: N lane processes, one for mail, one for other work, and the sweeps of this host."""
+    from mailer.ops.sweep import EVERY_S, sweep
+
     ground = wait_for_ground()
-    Supervisor(worker_children(lanes), every=lambda: sweep(ground), every_s=SWEEP_S).run()
+    Supervisor(worker_children(lanes), every=lambda: sweep(ground), every_s=EVERY_S).run()
 
 
 def run_scheduler() -> None:

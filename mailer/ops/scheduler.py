@@ -18,7 +18,6 @@ from kairan.runtime import Runtime
 
 _LOCK = 0x6B736368  # "ksch"
 DRAIN_S = 0.2
-SWEEP_S = 10.0
 TICK_S = 1.0
 HOUSEKEEPING_S = 60.0
 
@@ -82,12 +81,12 @@ class Scheduler:
 
     def _tasks(self) -> list[tuple[float, Callable[[], None]]]:
         from mailer.campaigns import jobs as campaigns
-        from mailer.ops import roles
+        from mailer.ops.sweep import EVERY_S, sweep
 
         return [
             (DRAIN_S, self._drain),
             (TICK_S, lambda: campaigns.tick(self.ground)),
-            (SWEEP_S, lambda: roles.sweep(self.ground)),
+            (EVERY_S, lambda: sweep(self.ground)),
             (HOUSEKEEPING_S, self._housekeeping),
         ]
 

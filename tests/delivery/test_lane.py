@@ -168,3 +168,23 @@ def test_a_person_decides_what_is_uncertain(ground: Runtime, server: FaultSmtp, 
     with ground.writing() as session:
         assert states(session, campaign_id) == {"accepted": 2}
         assert lifecycle.finish_if_done(session, campaign_id, now=clock.now())
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_journal_that_cannot_grow_stops_before_the_dot_and_pauses(
+    ground: Runtime, server: FaultSmtp, new_campaign: NewCampaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign_id = new_campaign(count=6)
+    full = OSError(28, "No space left on device")
+
+    def pwrite(*_arguments: object) -> int:
+        raise full
+
+    monkeypatch.setattr("mailer.delivery.journal.os.pwrite", pwrite)
+    jobs.run_lane(campaign_id)
+
+    assert server.ledger == []  # no dot without its D
+    with ground.reading() as session:
+        campaign = session.get_one(Campaign, campaign_id)
+        assert (campaign.status, campaign.paused_reason) == (CampaignStatus.PAUSED, "journal")
+        assert states(session, campaign_id) == {"queued": 6}
