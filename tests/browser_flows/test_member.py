@@ -1,4 +1,4 @@
-"""Flow 5: a mail on a phone → unsubscribed in one tap, back in one more; plain text and no beacons in two. No script runs, no cookie is set."""
+"""Flow 5: a mail on a phone → unsubscribed in one tap, back in one more; text and no beacons in two. Without script and cookie."""
 
 import pytest
 from sqlalchemy import select
