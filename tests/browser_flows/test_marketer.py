@@ -57,7 +57,7 @@ def _list_with_members(page: Any, installation: Installation) -> None:
     page.fill("#consent", "Paper form: I want the news of the autumn club by mail.")
     page.click("main button:has-text('Import')")
     page.wait_for_selector("text=Show the list")
-    assert page.inner_text("dl.kpis .kpi >> nth=0").split() == ["Added", "3"]
+    assert page.inner_text("dl.kpis > div >> nth=0").split() == ["Added", "3"]
     with page.expect_download() as refused:
         page.click("text=Rejected rows")
     assert "no address" in refused.value.path().read_text("utf-8-sig")
