@@ -70,10 +70,11 @@ def _written(page: Any, installation: Installation) -> None:
     page.click("label.tile:has-text('Autumn club')")
     page.wait_for_selector("#reach .kpi-figure:has-text('3 members')")
     page.click("text=Continue to the content")
+    page.wait_for_url("**/content")
     page.fill("#subject", "{{ member.first_name | default: 'Hello' }}, autumn is here")
     page.fill("#preheader", "Three walks under red leaves")
     page.fill("#content", page.input_value("#content").replace("https://example.org/", f"{_elsewhere(installation)}/healthz"))
-    page.frame(name="preview").wait_for_selector("text=Hello")
+    page.frame_locator("iframe[name=preview]").locator("text=Hello Ada").wait_for()
     page.click("text=Continue to the review")
     page.wait_for_url("**/review")
 
