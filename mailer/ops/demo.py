@@ -30,6 +30,7 @@ def run(*, port: int, fresh: bool) -> None:
         (given.data_dir / "demo").touch()
         Supervisor(_children(given, port)).run(lambda: _say_hello(given, port), between=lambda: _fill(given))
     finally:
+        valkey.forget(given)
         os.close(lock)
 
 

@@ -101,4 +101,5 @@ def run_up(*, port: int, lanes: int, extra: Sequence[Child] = (), started: Calla
         database.migrate(given.database_url)
         Supervisor(everything(given, port=port, lanes=lanes, extra=extra)).run(started)
     finally:
+        valkey.forget(given)
         os.close(lock)

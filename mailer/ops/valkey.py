@@ -37,7 +37,7 @@ def serve(settings: Settings) -> None:
         raise SettingError("a Valkey already runs for this data folder") from error
     os.set_inheritable(lock, True)  # the server holds it for us
     pointer = settings.data_dir / SOCKET_FILE
-    _forget_old(pointer)
+    forget(settings)
     folder = Path(tempfile.mkdtemp(prefix="kairan-"))
     socket = folder / "v.sock"
     store = settings.data_dir / "valkey"
@@ -53,8 +53,9 @@ def serve(settings: Settings) -> None:
     os.execv(program, [program, *(word for name, value in options.items() for word in (f"--{name}", value))])
 
 
-def _forget_old(pointer: Path) -> None:
-    """The folder of a server that was killed."""
+def forget(settings: Settings) -> None:
+    """Removes the socket's folder of a server that has ended: it could not do so itself."""
+    pointer = settings.data_dir / SOCKET_FILE
     try:
         old = Path(pointer.read_text("utf-8").strip())
     except FileNotFoundError:
