@@ -341,9 +341,9 @@ class Lane:
         limit = gated.gated_at + GATE_TO_MAIL_S
         dotted = False
         try:
-            await connection.transaction(self.programs.sender, recipient, message, lambda: clock.boottime() <= limit)
+            await connection.transaction(self.programs.sender, recipient, lambda: clock.boottime() <= limit)
             self.journal.dot(gated.number, gated.fence)
-            connection.write_dot()
+            connection.write_message(message)
             dotted = True
             reply = await connection.dot_reply()
         except RefusedReply as refusal:

@@ -86,8 +86,8 @@ async def _send_all(ground: Runtime, account: SmtpAccount, batch: list[OutboxMai
 
 async def _send(ground: Runtime, connection: Connection, row: OutboxMail) -> None:
     try:
-        await connection.transaction(row.mail_from.encode(), row.recipient.encode(), row.message, lambda: True)
-        connection.write_dot()
+        await connection.transaction(row.mail_from.encode(), row.recipient.encode(), lambda: True)
+        connection.write_message(row.message)
         reply = await connection.dot_reply()
     except RefusedReply as refusal:
         reply = refusal.reply
