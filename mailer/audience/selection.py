@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from kairan.models.audience import Member, Subscription
 from kairan.models.campaigns import CampaignList
+from kairan.models.deliveries import Delivery
 from unsubscribe.allowed import reason_against
 
 
@@ -38,14 +39,16 @@ def recipients(campaign_id: int, now: datetime, *, after: int = 0, limit: int | 
 
 
 def count(session: Session, campaign_id: int, now: datetime) -> tuple[int, dict[str, int]]:
-    """(how many would get the mail, reason → how many in the lists would not)."""
+    """(how many would get the mail, reason → how many in the lists would not); those with a delivery of it are in neither."""
     in_lists = (
         select(Subscription.member_id)
         .join(CampaignList, CampaignList.list_id == Subscription.list_id)
         .where(CampaignList.campaign_id == campaign_id, CampaignList.excluded.is_(False), Subscription.ended_at.is_(None))
     )
     reason = _reason(campaign_id, now).label("reason")
-    members = select(reason).where(or_(Member.id.in_(in_lists), reason.is_(None))).subquery()
+    # Who has a delivery already and says no after it is not left out: the gate calls that delivery suppressed.
+    served = select(Delivery.member_id).where(Delivery.campaign_id == campaign_id)
+    members = select(reason).where(or_(Member.id.in_(in_lists), reason.is_(None)), Member.id.not_in(served)).subquery()
     rows = session.execute(select(members.c.reason, func.count()).group_by(members.c.reason)).all()
     found = {name: number for name, number in rows}
     return found.pop(None, 0), dict(sorted(found.items()))
