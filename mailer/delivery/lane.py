@@ -1,6 +1,6 @@
 """A lane: one process that takes chunks of a campaign and sends them until they are gone or its minute is over.
 
-    claim a chunk → connection open and idle → gate → splice → MAIL RCPT DATA body → journal D → dot → journal R → record in bulk
+    claim a chunk → connection open and idle → gate → splice → MAIL RCPT DATA → journal D → message and dot → journal R → record in bulk
 
 The event loop talks SMTP; one thread beside it talks to the database (gate and record), so that no session is open while SMTP is
 waited for. Whatever dies here, recovery knows from the journal how far each delivery came (DESIGN.md "Delivery semantics").

@@ -240,7 +240,7 @@ class Connection(aiosmtplib.SMTP):
             self.close()
 
     def write_message(self, message: bytes) -> None:
-        """The message and its final dot: from here on it may have been delivered. Journal first. Raises ConnectionLost: nothing left.
+        """The message and its final dot: from here on it may have been delivered. Journal first. Raises ConnectionLost: nothing was sent.
 
         `message` is CRLF-clean, ends in CRLF and has no dot at column 0, so nothing is stuffed here. Both leave in one system call, which
         is a seventh of what a mail costs the sender (docs/decisions/0008).
