@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,13 +42,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path, ledger: Path | None = None) -> Iterator[Sink]:
-    """A sink on loopback that accepts everything; with `ledger` it notes each RCPT and each accepted message there."""
+def running(folder: Path, ledger: Path | None = None, *, each_us: int = 0) -> Iterator[Sink]:
+    """A sink on loopback that accepts everything; with `ledger` it notes each RCPT and each accepted message there.
+
+    `each_us`: microseconds it takes over each message, so that a test can reach into a sending on the fastest machine.
+    """
     port, counts = free_port(), folder / "counts"
     counts.write_bytes(b"\0" * 4096)
     name, argv = _program(folder)
     process = subprocess.Popen(
-        [*argv, str(port), "-c", str(counts), *(["-l", str(ledger)] if ledger else [])],
+        [*argv, str(port), "-c", str(counts), "-d", str(each_us), *(["-l", str(ledger)] if ledger else [])],
         preexec_fn=die_with_parent,
         stdout=subprocess.DEVNULL,
     )
@@ -81,8 +85,8 @@ def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
 class _Session(asyncio.Protocol):
     """Enough SMTP to accept what our own sender sends; counts into the shared page, notes into the ledger."""
 
-    def __init__(self, counts: mmap.mmap, ledger: int) -> None:
-        self._counts, self._ledger = counts, ledger
+    def __init__(self, counts: mmap.mmap, ledger: int, each_s: float) -> None:
+        self._counts, self._ledger, self._each_s = counts, ledger, each_s
         self._buffer, self._in_data, self._recipient = b"", False, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -101,6 +105,7 @@ class _Session(asyncio.Protocol):
 
     def _message(self, size: int) -> None:
         self._in_data = False
+        time.sleep(self._each_s)
         accepted, seen, *rest = _COUNTS.unpack_from(self._counts)
         _COUNTS.pack_into(self._counts, 0, accepted + 1, seen + size, *rest)
         self._note(b"D")
@@ -108,8 +113,6 @@ class _Session(asyncio.Protocol):
 
     def _note(self, what: bytes) -> None:
         if self._ledger >= 0:
-            import time
-
             os.write(self._ledger, b"%b %d %b\n" % (what, time.monotonic_ns(), self._recipient))
 
     def _command(self, line: bytes) -> None:
@@ -130,8 +133,8 @@ class _Session(asyncio.Protocol):
             self._transport.write(b"250 ok\r\n")
 
 
-async def _serve(port: int, counts: mmap.mmap, ledger: int) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: _Session(counts, ledger), "127.0.0.1", port)
+async def _serve(port: int, counts: mmap.mmap, ledger: int, each_s: float) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: _Session(counts, ledger, each_s), "127.0.0.1", port)
     await server.serve_forever()
 
 
@@ -139,7 +142,7 @@ def _main(arguments: list[str]) -> None:
     port, options = int(arguments[0]), dict(zip(arguments[1::2], arguments[2::2], strict=True))
     ledger = os.open(options["-l"], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if "-l" in options else -1
     with open(options["-c"], "r+b") as file:
-        asyncio.run(_serve(port, mmap.mmap(file.fileno(), 4096), ledger))
+        asyncio.run(_serve(port, mmap.mmap(file.fileno(), 4096), ledger, int(options.get("-d", 0)) / 1e6))
 
 
 if __name__ == "__main__":

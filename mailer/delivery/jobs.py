@@ -17,7 +17,7 @@ from kairan.models.deliveries import Lane as LaneRow
 from kairan.models.events import Engagement
 from kairan.runtime import Runtime, runtime
 from kairan.sql import among
-from mailer.delivery import journal, programs, providers
+from mailer.delivery import journal, programs, providers, recovery, throttle
 from mailer.delivery.lane import LANE_S, Lane
 from mailer.delivery.throttle import Share
 
@@ -153,6 +153,15 @@ def _end(ground: Runtime, lane: Lane) -> None:
         "lane ended",
         extra={"campaign": lane.campaign_id, "lane": lane.lane_id, "why": lane.stopping, "accepted": lane.accepted},
     )
+
+
+def settle_dead(ground: Runtime) -> None:
+    """Lanes that died, as far as this host may judge: their rows from their journals, their connections back into the provider's limit."""
+    settled = recovery.sweep(ground.database, journal.Folder(ground.settings.journal_dir), clock.now())
+    if settled:
+        with ground.reading() as session:
+            provider_ids = list(session.execute(select(Provider.id)).scalars())
+        throttle.forget(ground.redis, provider_ids, settled)
 
 
 def settle_uncertain(ground: Runtime, campaign_id: int) -> int:

@@ -28,11 +28,11 @@ ALARM_AFTER = timedelta(minutes=15)
 log = logging.getLogger(__name__)
 
 
-def sweep(database: Database, folder: journal.Folder, now: datetime) -> int:
-    """One round: renews this host's lease, settles every dead lane. Returns how many were settled."""
+def sweep(database: Database, folder: journal.Folder, now: datetime) -> list[int]:
+    """One round: renews this host's lease, settles every dead lane. Returns those that were settled."""
     with database.writing() as session:
         renew_lease(session, folder)
-    settled = sum(_settle_here(database, folder, lane_id, now) for lane_id in folder.lanes())
+    settled = [lane_id for lane_id in folder.lanes() if _settle_here(database, folder, lane_id, now)]
     return settled + _settle_elsewhere(database, folder, now)
 
 
@@ -63,7 +63,7 @@ def _settle_here(database: Database, folder: journal.Folder, lane_id: int, now: 
     return lane is not None
 
 
-def _settle_elsewhere(database: Database, folder: journal.Folder, now: datetime) -> int:
+def _settle_elsewhere(database: Database, folder: journal.Folder, now: datetime) -> list[int]:
     """Lanes of hosts that are gone: nobody can read their journals, so what was sending is uncertain. Also lanes whose folder is here
     but whose lock file is not: they ended, or never came to their first gate."""
     with database.reading() as session:
@@ -83,7 +83,7 @@ def _settle_elsewhere(database: Database, folder: journal.Folder, now: datetime)
             lane = _bury(session, lane_id, not_since=database_now(session) - STALE)
             if lane is not None:
                 _settle(session, lane, journal.Found(frozenset(), {}, torn=True), trusted=False, now=now)
-    return len(candidates)
+    return candidates
 
 
 def _bury(session: Session, lane_id: int, not_since: datetime | None = None) -> Lane | None:

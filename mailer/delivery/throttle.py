@@ -5,6 +5,7 @@ has (fail static), since the limit was kept when it was granted.
 """
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -38,12 +39,30 @@ return grant
 """
 
 
+def forget(redis: "Redis", provider_ids: Iterable[int], lane_ids: Iterable[int]) -> None:
+    """Gives back what dead lanes held: without this the others would wait until they have been silent for long enough."""
+    from redis.exceptions import RedisError
+
+    lanes = [str(lane_id) for lane_id in lane_ids]
+    try:
+        for provider_id in provider_ids if lanes else ():
+            grants, seen = _keys(provider_id)
+            redis.hdel(grants, *lanes)
+            redis.zrem(seen, *lanes)
+    except RedisError:
+        log.warning("connections of dead lanes not given back", extra={"lanes": len(lanes)})
+
+
+def _keys(provider_id: int) -> tuple[str, str]:
+    return f"kairan:connections:{provider_id}:grants", f"kairan:connections:{provider_id}:seen"
+
+
 class Share:
     """One lane's part of a provider's connections."""
 
     def __init__(self, redis: "Redis", provider_id: int, lane_id: int, limit: int) -> None:
         self._script = redis.register_script(_SHARE)
-        self._keys = [f"kairan:connections:{provider_id}:grants", f"kairan:connections:{provider_id}:seen"]
+        self._keys = [*_keys(provider_id)]
         self._lane = str(lane_id)
         self._limit = limit
         self.granted = 0

@@ -6,6 +6,7 @@ The socket lies in a short private folder, since its path may have 107 bytes at 
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -36,15 +37,9 @@ def serve(settings: Settings) -> None:
     except BlockingIOError as error:
         raise SettingError("a Valkey already runs for this data folder") from error
     os.set_inheritable(lock, True)  # the server holds it for us
-    pointer = settings.data_dir / SOCKET_FILE
-    forget(settings)
-    folder = Path(tempfile.mkdtemp(prefix="kairan-"))
-    socket = folder / "v.sock"
+    socket = _place(settings.data_dir / SOCKET_FILE)
     store = settings.data_dir / "valkey"
     store.mkdir(exist_ok=True, mode=0o700)
-    draft = pointer.with_suffix(".new")
-    draft.write_text(str(socket), "utf-8")
-    os.replace(draft, pointer)
     program = binary()
     options = {
         "port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "dir": str(store), "appendonly": "yes",
@@ -53,14 +48,40 @@ def serve(settings: Settings) -> None:
     os.execv(program, [program, *(word for name, value in options.items() for word in (f"--{name}", value))])
 
 
+def _place(pointer: Path) -> Path:
+    """Where the server listens: where its predecessor did, since every process that lives knows that path and no other."""
+    old = _known(pointer)
+    if old is not None and _is_private(old.parent):
+        old.unlink(missing_ok=True)
+        return old
+    socket = Path(tempfile.mkdtemp(prefix="kairan-")) / "v.sock"
+    draft = pointer.with_suffix(".new")
+    draft.write_text(str(socket), "utf-8")
+    os.replace(draft, pointer)
+    return socket
+
+
+def _known(pointer: Path) -> Path | None:
+    try:
+        path = Path(pointer.read_text("utf-8").strip())
+    except FileNotFoundError:
+        return None
+    return path if path.name == "v.sock" and path.parent.name.startswith("kairan-") else None
+
+
+def _is_private(folder: Path) -> bool:
+    """A folder of ours alone: a temporary one may have been cleared away and made by somebody else since."""
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
 def forget(settings: Settings) -> None:
     """Removes the socket's folder of a server that has ended: it could not do so itself."""
-    pointer = settings.data_dir / SOCKET_FILE
-    try:
-        old = Path(pointer.read_text("utf-8").strip())
-    except FileNotFoundError:
-        return
-    if old.name == "v.sock" and old.parent.name.startswith("kairan-"):
+    old = _known(settings.data_dir / SOCKET_FILE)
+    if old is not None and _is_private(old.parent):
         shutil.rmtree(old.parent, ignore_errors=True)
 
 

@@ -122,9 +122,9 @@ def test_recovery_reads_how_far_each_attempt_came(ground: Runtime, new_campaign:
     living.dot(4, 1)
     living.reply(4, 1, 550, "5.7.1 no")
 
-    assert recovery.sweep(ground.database, folder, clock.now()) == 0  # its lock is held: alive
+    assert recovery.sweep(ground.database, folder, clock.now()) == []  # its lock is held: alive
     living.abandon()
-    assert recovery.sweep(ground.database, folder, clock.now()) == 1
+    assert recovery.sweep(ground.database, folder, clock.now()) == [lane_id]
 
     with ground.reading() as session:
         rows = [State(row) for row in session.execute(select(Delivery.state).order_by(Delivery.number)).scalars()]

@@ -47,18 +47,18 @@ class Sending:
 
 # PostgreSQL runs in `make test-all`: a kill costs half a minute of waiting for sweeps, and the quick suite has a minute for faults.
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def begin(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int], AbstractContextManager[Sending]]:
-    """`with begin(20_000) as sending:` members are there and the campaign has been sent off."""
+def begin(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., AbstractContextManager[Sending]]:
+    """`with begin(20_000) as sending:` members are there and the campaign has been sent off; `each_us` is what the sink takes a mail."""
     url = None
     if request.param == "postgresql":
         server = request.getfixturevalue("postgres_server")
         url = server.create(request.getfixturevalue("_migrated_postgres"))
 
     @contextmanager
-    def start(count: int) -> Iterator[Sending]:
+    def start(count: int, each_us: int = 0) -> Iterator[Sending]:
         ledger = tmp_path / "ledger"
         with (
-            sink.running(tmp_path, ledger) as target,
+            sink.running(tmp_path, ledger, each_us=each_us) as target,
             running(
                 tmp_path, database_url=url, smtp_url=f"smtp://127.0.0.1:{target.port}?connections=20", lanes=2 if url is None else 1
             ) as up,

@@ -80,13 +80,13 @@ class Installation:
         return done.stdout.strip()
 
 
-def wait_for(what: str, found: Callable[[], Any], timeout_s: float = 60) -> Any:
+def wait_for(what: str, found: Callable[[], Any], timeout_s: float = 60, *, every: float = 0.05) -> Any:
     """The first true answer; fails the test with `what` after timeout_s."""
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         if answer := found():
             return answer
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError(f"{what}: not within {timeout_s} s")
 
 
