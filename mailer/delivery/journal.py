@@ -1,11 +1,13 @@
 """The sending journal: D before a final dot, R after its reply, on a local disk, readable after any death of the lane.
 
-Segments are preallocated files of fixed 128-byte records with a CRC, written with pwrite at our own offset; zeros are the end. The
-lane's lock is a file of its own, taken before the first gate and held as long as the lane lives: a free lock is the proof of death.
+Segments are preallocated files of fixed 128-byte records with a CRC, written through a shared mapping at our own offset; zeros are the
+end. What is stored in the mapping outlives the process as pwrite's would (both end in the page cache), without two system calls a mail
+in which the event loop lets go of the interpreter (15 us of 140). The lane's lock is a file of its own, taken before the first gate and held as long as the lane lives: a free lock is the proof of death.
 Segments are only data, and recovery reads all of a lane together (DESIGN.md "Journal").
 """
 
 import fcntl
+import mmap
 import os
 import secrets
 import socket
@@ -116,14 +118,19 @@ def hold_lock(path: Path) -> int | None:
 
 
 class _Segment:
-    __slots__ = ("closed", "handle", "next", "open", "path")
+    __slots__ = ("closed", "map", "next", "open", "path")
 
     def __init__(self, path: Path) -> None:
         self.path = path
         # Under another name until it has its full length: a shorter segment is a torn one.
         draft = path.with_suffix(".new")
-        self.handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        os.posix_fallocate(self.handle, 0, RECORD * SEGMENT_RECORDS)
+        handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            # Blocks that are allocated cannot run out: a store into a mapping has no other way to say so than a signal that kills.
+            os.posix_fallocate(handle, 0, RECORD * SEGMENT_RECORDS)
+            self.map = mmap.mmap(handle, RECORD * SEGMENT_RECORDS)
+        finally:
+            os.close(handle)
         os.rename(draft, path)
         self.next = 0
         self.open = 0
@@ -165,10 +172,8 @@ class Journal:
             self._drop_if_done(segment)
             segment = self._segment
         body = _HEAD.pack(kind, len(text), code, fence, number) + text.ljust(_TEXT_MAX, b"\0")
-        try:
-            os.pwrite(segment.handle, body + zlib.crc32(body).to_bytes(4, "little"), segment.next * RECORD)
-        except OSError as error:
-            raise JournalError(f"the journal cannot be written: {error}") from error
+        at = segment.next * RECORD
+        segment.map[at : at + RECORD] = body + zlib.crc32(body).to_bytes(4, "little")
         segment.next += 1
         segment.open += 1
         self._waiting.setdefault((number, fence), []).append(segment)
@@ -181,7 +186,7 @@ class Journal:
 
     def _drop_if_done(self, segment: _Segment) -> None:
         if segment.closed and not segment.open:
-            os.close(segment.handle)
+            segment.map.close()
             segment.path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -191,10 +196,10 @@ class Journal:
 
     def abandon(self) -> None:
         """Lets go of the lock and leaves the data: from now on the lane is dead, and recovery reads what is here."""
-        for handle in (self._segment.handle, self._lock):
-            if handle >= 0:
-                os.close(handle)
-        self._segment.handle = self._lock = -1
+        self._segment.map.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
 
 
 def read(folder: Folder, lane_id: int) -> Found:
