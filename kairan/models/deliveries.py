@@ -1,9 +1,10 @@
 """Deliveries: one row a recipient, moved only by mailer.delivery under the rules of DESIGN.md "Delivery semantics"."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import IntEnum
+from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, SmallInteger, String, Text, UniqueConstraint
+from sqlalchemy import Date, Float, ForeignKey, Index, Integer, LargeBinary, SmallInteger, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from kairan.models.base import Base, BigId, id_key
@@ -93,6 +94,8 @@ class Lane(Base):
     dead: Mapped[bool] = mapped_column(default=False)
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    provider_id: Mapped[int | None] = mapped_column(BigId)
+    """the one provider this run sends through; NULL: from before there were several"""
 
 
 class Place(Base):
@@ -116,10 +119,62 @@ class Provider(Base):
     port: Mapped[int]
     security: Mapped[str] = mapped_column(String(10))
     """none, starttls, tls"""
+    login: Mapped[str | None] = mapped_column(String(255))
+    """the user name of AUTH; NULL: no AUTH. The environment's is never copied here"""
+    password: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """sealed by kairan.vault at providers/ID/password"""
+    enabled: Mapped[bool] = mapped_column(default=True)
+    position: Mapped[int] = mapped_column(SmallInteger, default=10)
+    """those of the least position share the mail; the others wait until all of these are broken or full"""
+    weight: Mapped[int] = mapped_column(SmallInteger, default=1)
+    """its part among those of its position"""
     connections: Mapped[int] = mapped_column(default=20)
+    rate: Mapped[float | None] = mapped_column(Float)
+    """mails a second over all machines; NULL: as fast as it takes them"""
+    daily_ceiling: Mapped[int | None]
+    """mails a day of the installation's time zone; NULL: none"""
+    warm_start: Mapped[int | None]
+    """mails on the first day of a warm-up; NULL: none"""
+    warm_factor: Mapped[float | None] = mapped_column(Float)
+    warm_target: Mapped[int | None]
+    """where the warm-up is over"""
+    warm_since: Mapped[date | None] = mapped_column(Date)
     broken_until: Mapped[datetime | None]
     """the circuit breaker is open until then"""
     breaks: Mapped[int] = mapped_column(default=0)
     """failures in a row: 60 s, doubled each time, 15 min at most"""
     last_error: Mapped[str | None] = mapped_column(Text)
+    updated_at: Mapped[datetime]
+
+
+class ProviderDay(Base):
+    """What was started through a provider on one day. `begins_at` and `ends_at`: found without asking for the time zone at every gate."""
+
+    __tablename__ = "provider_days"
+
+    provider_id: Mapped[int] = mapped_column(ForeignKey("providers.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    begins_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    started: Mapped[int] = mapped_column(default=0)
+    ceiling: Mapped[int | None]
+    """what holds on this day; NULL: none"""
+    runs: Mapped[int] = mapped_column(default=0)
+    """lanes begun"""
+
+
+class DomainRate(Base):
+    """A slower rate for a named group of recipient domains, at one provider or (NULL) at each of them."""
+
+    __tablename__ = "domain_rates"
+    __table_args__ = (UniqueConstraint("provider_id", "name"),)
+
+    id: Mapped[id_key]
+    provider_id: Mapped[int | None] = mapped_column(ForeignKey("providers.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(40))
+    """a group of mailer.delivery.domains, or one of the operator's own"""
+    domains: Mapped[list[Any] | None]
+    """of a group of the operator's own; NULL: those of the ready table"""
+    rate: Mapped[float] = mapped_column(Float)
+    """mails a second"""
     updated_at: Mapped[datetime]

@@ -19,7 +19,7 @@ from mailer.compose.nodes import Choice, Context, HeaderText, Mark, Node, Nodes,
 from mailer.compose.quoted_printable import SOFT_BREAK, quoted
 from mailer.compose.recipient import Marks, Recipient
 
-__all__ = ["Marks", "NotAProgram", "Program", "Recipient", "render", "render_text"]
+__all__ = ["Marks", "NotAProgram", "Piece", "Program", "Recipient", "render", "render_text"]
 
 VERSION = 1
 # Names and towns repeat; an address or a sentence does not. 4,096 short values are under a megabyte a slot.

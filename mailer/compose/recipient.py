@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recipient:
-    """What a splice may know of a member. `number` is the delivery's number in its campaign."""
+    """What a splice may know of a member. `number` is the delivery's number in its campaign.
+
+    Not frozen, as is Marks: both are made once a mail, and a frozen one takes 1.5 us longer to make.
+    """
 
     number: int
     member_id: int
@@ -24,7 +27,7 @@ class Recipient:
         return " ".join(part for part in names if part)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Marks:
     """ASCII bytes: the two tokens (kairan.tokens), the left side of the Message-ID, and the Date (RFC 5322 3.3)."""
 

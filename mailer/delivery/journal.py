@@ -1,9 +1,10 @@
 """The sending journal: D before a final dot, R after its reply, on a local disk, readable after any death of the lane.
 
 Segments are preallocated files of fixed 128-byte records with a CRC, written through a shared mapping at our own offset; zeros are the
-end. What is stored in the mapping outlives the process as pwrite's would (both end in the page cache), without two system calls a mail
-in which the event loop lets go of the interpreter (15 us of 140). The lane's lock is a file of its own, taken before the first gate and held as long as the lane lives: a free lock is the proof of death.
-Segments are only data, and recovery reads all of a lane together (DESIGN.md "Journal").
+end. What is stored in the mapping outlives the process as what pwrite wrote would (both end in the page cache), without two system calls
+a mail in which the event loop lets go of the interpreter (15 us of 140). The lane's lock is a file of its own, taken before the first
+gate and held as long as the lane lives: a free lock is the proof of death. Segments are only data, and recovery reads all of a lane
+together (DESIGN.md "Journal").
 """
 
 import fcntl

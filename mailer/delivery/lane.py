@@ -101,7 +101,7 @@ class Lane:
         self._wake_feeder, self._wake_workers, self._wake_recorder = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "database")
         self._began = loop.time()
-        self._second, self._date = -1, b""
+        self._date = date_header(self.now())
         keeper = asyncio.create_task(self._keep())
         recorder = asyncio.create_task(self._record_regularly())
         try:
@@ -325,7 +325,7 @@ class Lane:
         self.attempted += 1
         try:
             recipient = addresses.as_mailbox(gated.email).encode("ascii")
-            message = self.programs.splice(gated, self._date_now())
+            message = self.programs.splice(gated, self._date)
         except (addresses.AddressError, ValueError, KeyError) as error:
             log.warning("delivery cannot be made", extra={"delivery": gated.number, "error": type(error).__name__})
             self._result(gated, outcomes.failed("address" if isinstance(error, addresses.AddressError) else "render"))
@@ -373,13 +373,6 @@ class Lane:
         log.error("journal", extra={"lane": self.lane_id, "error": str(error)})
         self._brake = self._brake or "journal"
         self.stop("journal")
-
-    def _date_now(self) -> bytes:
-        now = self.now()
-        second = int(now.timestamp())
-        if second != self._second:
-            self._second, self._date = second, date_header(now)
-        return self._date
 
     def _again(self, gated: Gated) -> None:
         """The time since its gate is over: it is gated again under its attempt, and spliced again from what holds then."""
@@ -459,6 +452,7 @@ class Lane:
             # A lane that joins waits until the others have given their surplus back: four times a second, so that it waits little.
             await asyncio.sleep(0.25)
             now = loop.time()
+            self._date = date_header(self.now())
             for connection in list(self._connections):
                 connection.replies_from.expire(now)
             if now - self._began > self.seconds:

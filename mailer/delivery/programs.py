@@ -1,7 +1,7 @@
 """The compiled programs of a campaign's revision, and which of them a member gets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
 
@@ -12,7 +12,7 @@ from kairan.i18n import best_language
 from kairan.models import campaigns as rows
 from kairan.models.audience import Format, Recording
 from kairan.tokens import TokenRing
-from mailer.compose.program import Marks, Program, Recipient
+from mailer.compose.program import Marks, Piece, Program
 from mailer.delivery.gate import Gated
 
 _STRICTNESS = {Recording.IDENTIFIED: 0, Recording.AGGREGATE: 1, Recording.NONE: 2}
@@ -35,30 +35,29 @@ class ProgramSet:
     programs: Mapping[tuple[str, str], Program]
     tokens: TokenRing
 
+    _chosen: dict[tuple[str, str, str], tuple[Piece, bool]] = field(default_factory=dict)
+    """(locale, format, recording) of a member to what they get, and whether it is recorded as theirs"""
+
     def splice(self, gated: Gated, date: bytes) -> bytes:
         """The member's mail as bytes on the wire, as the member chose it when it was gated."""
-        language = best_language(gated.locale or self.default_language)
-        recording = stricter(self.recording, gated.recording)
-        kind = "text" if gated.format == Format.TEXT else "plain" if recording is Recording.NONE else "html"
-        number = gated.number if recording is Recording.IDENTIFIED else 0
+        wish = (gated.locale, gated.format, gated.recording)
+        chosen = self._chosen.get(wish)
+        if chosen is None:
+            chosen = self._chosen[wish] = self._choose(*wish)
+        splice, identified = chosen
         marks = Marks(
-            trace=self.tokens.trace_bytes(self.campaign_id, number),
-            act=self.tokens.act_bytes(gated.member_id, self.campaign_id),
-            message_id=self.tokens.message_id(self.campaign_id, gated.number),
-            date=date,
+            self.tokens.trace_bytes(self.campaign_id, gated.number if identified else 0),
+            self.tokens.act_bytes(gated.member_id, self.campaign_id),
+            self.tokens.message_id(self.campaign_id, gated.number),
+            date,
         )
-        return self.programs[kind, language].splice(
-            Recipient(
-                number=gated.number,
-                member_id=gated.member_id,
-                email=gated.email,
-                first_name=gated.first_name,
-                last_name=gated.last_name,
-                locale=gated.locale,
-                attributes=gated.attributes,
-            ),
-            marks,
-        )
+        return splice(gated, marks)
+
+    def _choose(self, locale: str, wanted_format: str, wanted_recording: str) -> tuple[Piece, bool]:
+        recording = stricter(self.recording, wanted_recording)
+        kind = "text" if wanted_format == Format.TEXT else "plain" if recording is Recording.NONE else "html"
+        program = self.programs[kind, best_language(locale or self.default_language)]
+        return program.splice, recording is Recording.IDENTIFIED
 
 
 def load(session: Session, campaign_id: int, tokens: TokenRing, default_language: str) -> ProgramSet | None:

@@ -24,9 +24,9 @@ from unsubscribe import suppression
 REPLY_MAX = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
-    """One attempt and what it came to."""
+    """One attempt and what it came to. Not frozen: made once a mail."""
 
     number: int
     member_id: int

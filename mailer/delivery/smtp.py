@@ -27,6 +27,7 @@ ENVELOPE_TIMEOUT_S = 300.0
 DOT_TIMEOUT_S = 600.0
 REPLY_MAX = 65_536
 REPLY_TEXT_MAX = 500
+KNOWN_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class ReplyProtocol(SMTPProtocol):
     def start(self) -> None:
         self._replies: deque[Reply] = deque()
         self._partial = b""
+        self._known: dict[bytes, Reply] = {}
         self._lines: list[str] = []
         self._need = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -93,6 +95,10 @@ class ReplyProtocol(SMTPProtocol):
             waiter.set_result(None)
 
     def _line(self, line: bytes) -> None:
+        known = self._known.get(line)
+        if known is not None and not self._lines:
+            self._replies.append(known)
+            return
         code = line[:3]
         if not (code.isdigit() and code[:1] in b"2345" and line[3:4] in b" -\r"):
             self._break("an unreadable reply")
@@ -101,10 +107,14 @@ class ReplyProtocol(SMTPProtocol):
         if line[3:4] == b"-":
             self._lines.append(text)
             return
-        if self._lines:
+        whole = not self._lines
+        if not whole:
             text = " ".join([*self._lines, text])
             self._lines.clear()
-        self._replies.append(Reply(int(code), text[:REPLY_TEXT_MAX]))
+        reply = Reply(int(code), text[:REPLY_TEXT_MAX])
+        self._replies.append(reply)
+        if whole and len(self._known) < KNOWN_MAX:  # three of a mail's four replies are the same again and again
+            self._known[line] = reply
 
     def eof_received(self) -> bool:
         self._break("the server closed the connection")
