@@ -56,9 +56,10 @@ def pause(session: Session, campaign_id: int, reason: str, detail: str | None, n
 
 
 def provider_fails(session: Session, *, campaign_id: int, provider_id: int, trouble: ProviderTrouble, now: datetime) -> None:
-    """Opens the breaker; a refused login pauses the campaign, since waiting does not mend a password."""
+    """Opens the breaker; a refused login pauses the campaign, since waiting does not mend a password, unless another provider sends on."""
     providers.open_breaker(session, provider_id, trouble.why, now)
-    if trouble.refused_login:
+    session.flush()
+    if trouble.refused_login and not providers.available(session, now):
         pause(session, campaign_id, "login_refused", trouble.why, now)
 
 

@@ -9,7 +9,7 @@ import uvloop
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
-from kairan import clock, installation, queues
+from kairan import clock, installation, queues, vault
 from kairan.clock import database_now
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.deliveries import Chunk, Delivery, Provider, State
@@ -17,12 +17,14 @@ from kairan.models.deliveries import Lane as LaneRow
 from kairan.models.events import Engagement
 from kairan.runtime import Runtime, runtime
 from kairan.sql import among
-from mailer.delivery import journal, programs, providers, recovery, throttle
+from mailer.delivery import journal, programs, providers, rates, recovery, throttle
 from mailer.delivery.lane import LANE_S, Lane
 from mailer.delivery.throttle import Share
 
 RUN_LANE = "mailer.delivery.jobs.run_lane"
 LEFT_TO_RECOVERY = ("database", "dead")
+GOES_ON_AFTER = ("time", "empty", "campaign", "busy", "provider", "ceiling")
+"""the successor is rung if there is work and a provider that is neither broken nor full: traffic moves at once"""
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +46,11 @@ def ring_waiting(ground: Runtime, bells_max: int = 8) -> int:
             .where(Campaign.status == CampaignStatus.SENDING, Chunk.lane_id.is_(None), Chunk.due_at <= now)
             .group_by(Chunk.campaign_id)
         ).all()
-        if free and _all_broken(session):
+        if free and not providers.available(session, now) and session.scalar(select(exists().where(Provider.enabled.is_(True)))):
             return 0
     for campaign_id, count in free:
         ring(ground, campaign_id, min(count, bells_max))
     return len(free)
-
-
-def _all_broken(session: Session) -> bool:
-    found = session.execute(select(Provider)).scalars().all()
-    return bool(found) and all(providers.is_broken(provider, clock.now()) for provider in found)
 
 
 def run_lane(campaign_id: int, seconds: float = LANE_S) -> None:
@@ -69,7 +66,7 @@ def run_lane(campaign_id: int, seconds: float = LANE_S) -> None:
             _end(ground, lane)
     finally:
         lane.journal.abandon()
-    if why in ("time", "empty", "campaign", "busy") and _has_work(ground, campaign_id):
+    if why in GOES_ON_AFTER and _has_work(ground, campaign_id):
         ring(ground, campaign_id)
 
 
@@ -88,27 +85,29 @@ def _little_collecting() -> Iterator[None]:
 
 def _prepare(ground: Runtime, campaign_id: int, seconds: float) -> Lane | None:
     """A new lane with its row, lock and journal; None where there is nothing to send or nothing to send through."""
-    account = ground.settings.smtp
-    if account is None:
-        log.warning("no provider: KAIRAN_SMTP_URL is not set", extra={"campaign": campaign_id})
-        return None
     folder = journal.Folder(ground.settings.journal_dir)
     with ground.writing() as session:
         now = clock.now()
-        provider = providers.mirror_environment(session, account, now)
         campaign = session.get(Campaign, campaign_id)
-        if providers.is_broken(provider, now) or campaign is None or campaign.status != CampaignStatus.SENDING:
-            return None
-        if not _free_chunk(session, campaign_id):
+        if campaign is None or campaign.status != CampaignStatus.SENDING or not _free_chunk(session, campaign_id):
             return None
         loaded = programs.load(session, campaign_id, ground.secrets.tokens, installation.get(session, "language"))
         if loaded is None:
             return None
+        found = providers.usable(session, ground, vault.of(ground.secrets), now)
+        if found is None:
+            log.warning("no provider is available", extra={"campaign": campaign_id})
+            return None
+        provider, account = found
+        seconds = providers.lane_seconds(session, seconds)
         at = database_now(session)
-        row = LaneRow(campaign_id=campaign_id, place=folder.place, boot=journal.boot_id(), heartbeat_at=at, started_at=at)
+        row = LaneRow(
+            campaign_id=campaign_id, place=folder.place, boot=journal.boot_id(), heartbeat_at=at, started_at=at, provider_id=provider.id
+        )
         session.add(row)
         session.flush()
         lane_id, provider_id = row.id, provider.id
+        _rate = rates.load(session, ground.redis, provider, lane_id)
     return Lane(
         lane_id=lane_id,
         campaign_id=campaign_id,
@@ -118,6 +117,7 @@ def _prepare(ground: Runtime, campaign_id: int, seconds: float) -> Lane | None:
         database=ground.database,
         journal=journal.Journal(folder, lane_id),
         share=Share(ground.redis, provider_id, lane_id, account.connections),
+        # rate=_rate,  # as soon as Lane has the field
         seconds=seconds,
     )
 
@@ -132,7 +132,9 @@ def _free_chunk(session: Session, campaign_id: int) -> bool:
 def _has_work(ground: Runtime, campaign_id: int) -> bool:
     with ground.reading() as session:
         campaign = session.get(Campaign, campaign_id)
-        return campaign is not None and campaign.status == CampaignStatus.SENDING and _free_chunk(session, campaign_id)
+        if campaign is None or campaign.status != CampaignStatus.SENDING or not _free_chunk(session, campaign_id):
+            return False
+        return bool(providers.available(session, clock.now()))
 
 
 def _end(ground: Runtime, lane: Lane) -> None:

@@ -4,21 +4,24 @@ Trouble in connecting, TLS or AUTH is the provider's, never a recipient's: no de
 twice as long each time, 15 minutes at most. Traffic moves at once: to the others of the same position, else to the next position.
 """
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from kairan.models.deliveries import Lane, Provider, ProviderDay
+from kairan import i18n, installation
+from kairan.i18n import gettext as _
+from kairan.i18n import ngettext
+from kairan.models.campaigns import Campaign, CampaignStatus
+from kairan.models.deliveries import Delivery, Lane, Provider, ProviderDay, State
 from kairan.runtime import Runtime
 from kairan.settings import SmtpAccount, is_loopback
 from kairan.sql import locked
 from kairan.vault import SealBroken, Vault
 from mailer.delivery import ceilings
-from mailer.delivery.ceilings import give_back_today, reserve_today
-
-__all__ = ["give_back_today", "reserve_today"]
+from mailer.delivery.ceilings import give_back_today as give_back_today
+from mailer.delivery.ceilings import reserve_today as reserve_today
 
 ENVIRONMENT = "environment"
 FIRST_BREAK_S = 60
@@ -101,7 +104,8 @@ def any_enabled(session: Session, environment: SmtpAccount | None) -> bool:
 
 def enabled(session: Session) -> list[Provider]:
     """In the order in which they are used."""
-    return list(session.scalars(select(Provider).where(Provider.enabled.is_(True)).order_by(Provider.position, Provider.id)))
+    found = select(Provider).where(Provider.enabled.is_(True)).order_by(Provider.position, Provider.id)
+    return list(session.scalars(found.execution_options(populate_existing=True)))
 
 
 def available(session: Session, now: datetime) -> list[Provider]:
@@ -180,6 +184,40 @@ def close_breaker(provider: Provider) -> None:
     provider.last_error = None
 
 
-def back_at(found: Iterable[Provider], now: datetime) -> datetime | None:
-    """When the first of the broken ones is tried again."""
-    return min((p.broken_until for p in found if p.broken_until is not None and p.broken_until > now), default=None)
+# ---- why nothing goes out ----
+
+
+def why_waiting(session: Session, now: datetime, campaign_id: int | None = None) -> str | None:
+    """In a sentence, for the progress page, in the reader's language and the installation's time; None: a provider is available."""
+    if available(session, now):
+        return None
+    found = enabled(session)
+    if not found:
+        return _("There is no mail server to send through.")
+    days = ceilings.today(session, now)
+    full = [provider for provider in found if not is_broken(provider, now)]
+    if full:
+        ceiling = sum(ceilings.ceiling_of(session, provider, days.get(provider.id), now) or 0 for provider in full)
+        waiting = _waiting(session, campaign_id)
+        return ngettext(
+            "Today's ceiling of %(ceiling)s mails is reached: one mail waits for tomorrow.",
+            "Today's ceiling of %(ceiling)s mails is reached: %(count)s mails wait for tomorrow.",
+            waiting,
+            ceiling=i18n.number(ceiling),
+        )
+    until = min(provider.broken_until for provider in found if provider.broken_until is not None)
+    zone = ZoneInfo(installation.get(session, "time_zone"))
+    why = next((provider.last_error for provider in found if provider.last_error), "")
+    return _(
+        "No mail server can be reached; it is tried again at %(time)s. The last trouble was: %(error)s",
+        time=i18n.moment(until, zone),
+        error=why,
+    )
+
+
+def _waiting(session: Session, campaign_id: int | None) -> int:
+    going = select(Campaign.id).where(Campaign.status == CampaignStatus.SENDING)
+    statement = select(func.count()).where(
+        Delivery.campaign_id.in_(going if campaign_id is None else [campaign_id]), Delivery.state.in_([State.QUEUED, State.DEFERRED])
+    )
+    return session.execute(statement).scalar_one()
