@@ -1,5 +1,6 @@
 """A real installation sending to a sink that notes in a ledger, before it answers, what it was asked and what it accepted."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pytest
 from kairan import clock, database, runtime, secrets, settings
 from mailer.bench import sample, sink
 from mailer.campaigns import sending
+from tests.faults.stage import Stage, on
 from tests.support import ground as make
 from tests.support.installation import Installation, running
 
@@ -43,6 +45,21 @@ class Sending:
 
         with self.ground.reading() as session:
             return session.get_one(Campaign, self.campaign_id).status
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def stage(
+    request: pytest.FixtureRequest, valkey_server: str, _migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """One for all tests of a module: each of them sends campaigns of its own. PostgreSQL runs in `make test-all` and `make faults`."""
+    folder = tmp_path_factory.mktemp("stage")
+    if request.param == "sqlite":
+        shutil.copyfile(_migrated_sqlite, folder / "kairan.sqlite")
+        url = f"sqlite:///{folder / 'kairan.sqlite'}"
+    else:
+        url = request.getfixturevalue("postgres_server").create(request.getfixturevalue("_migrated_postgres"))
+    with on(url, valkey_server, folder) as built:
+        yield built
 
 
 # PostgreSQL runs in `make test-all`: a kill costs half a minute of waiting for sweeps, and the quick suite has a minute for faults.

@@ -1,10 +1,10 @@
-"""An SMTP server whose behaviour each recipient's address chooses, at every step of RFC 5321: `drop-dot.17@t.example` is dropped at the dot.
+"""An SMTP server whose behaviour each recipient's address chooses, at every step (RFC 5321): `drop-dot.17@t.example` drops at the dot.
 
 A word is WHAT-STEP, with `-x2` behind it for "only the first two times". STEP: mail, rcpt, data, body, dot. WHAT: a code (`450-rcpt`,
-`421-dot`, also `250-data`: out of step), drop, rst, garbage, partial (half a reply, then gone), long (a reply without end), huge (a reply of
-64 KiB), slow (a reply byte by byte), nul (a refusal with a zero byte in it), mute (no reply), late (a reply after `late_s`); at the dot
-also lose (gone without having accepted), twice (two replies). `reply-drop`: 250, then gone. `drop-quit`. `session_words` does the
-same to sessions by their number, at step banner or ehlo, or `bye-idle`: 421 as soon as nobody asks.
+`421-dot`, also `250-data`: out of step), drop, rst, garbage, partial (half a reply, then gone), long (a reply without end), huge (64 KiB
+of reply), slow (a reply byte by byte), nul (a refusal with a zero byte in it), mute (no reply), late (a reply after `late_s`); at the
+dot also lose (gone without having accepted), twice (two replies). `reply-drop`: 250, then gone. `drop-quit`. `session_words` does the
+same to sessions by their number, at step banner or ehlo; `bye-idle` says 421 as soon as nobody asks.
 
 What was asked and accepted stands in `ledger_path`, fsynced before the answer is written, so that any process can read it after any
 death: `M moment recipient` at RCPT, `D moment recipient message-id` when it is accepted, `X moment recipient` for a connection dropped.
