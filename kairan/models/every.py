@@ -12,9 +12,10 @@ from kairan.models import (
     jobs,
     media,
     outbox,
+    sending,
     suppression,
 )
 from kairan.models.base import Base
 
-FAMILIES = (accounts, audience, audit, campaigns, consent, deliveries, events, installation, jobs, media, outbox, suppression)
+FAMILIES = (accounts, audience, audit, campaigns, consent, deliveries, events, installation, jobs, media, outbox, sending, suppression)
 metadata = Base.metadata
