@@ -44,9 +44,7 @@ def give_back_today(session: Session, provider_id: int, unused: int, now: dateti
 
 def begin_run(session: Session, provider: Provider, now: datetime) -> None:
     _ensure(session, provider.id, now)
-    session.execute(
-        update(ProviderDay).where(*_is_now(provider.id, now)).values(runs=ProviderDay.runs + 1), execution_options=_NOT_TRACKED
-    )
+    session.execute(update(ProviderDay).where(*_is_now(provider.id, now)).values(runs=ProviderDay.runs + 1), execution_options=_NOT_TRACKED)
 
 
 def today(session: Session, now: datetime) -> dict[int, ProviderDay]:

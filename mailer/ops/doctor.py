@@ -1,15 +1,15 @@
 """`kairan doctor`: looks at everything an installation stands on and says in a sentence what to do."""
 
-import asyncio
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from kairan import clock, database, installation, queues, runtime, settings
+from kairan import clock, database, installation, queues, runtime, settings, vault
 from kairan.runtime import Runtime
-from kairan.settings import SettingError, Settings
+from kairan.settings import SettingError, Settings, SmtpAccount
+from mailer.delivery import probe, providers
 
 FREE_MIN = 1 << 30
 
@@ -37,7 +37,7 @@ def examine() -> Iterator[Check]:
     except Exception as error:
         yield Check("database", False, f"{str(error).splitlines()[0][:300]}")
     yield _redis(given)
-    yield _smtp(given)
+    yield from _smtp(given, ground)
     if ground is not None:
         yield from _clock(ground)
         yield from _sender_dns(ground)
@@ -65,24 +65,33 @@ def _redis(given: Settings) -> Check:
     return Check("redis", True, f"{name} answers")
 
 
-def _smtp(given: Settings) -> Check:
-    from mailer.delivery.smtp import Connection, ProviderTrouble
+def _smtp(given: Settings, ground: Runtime | None) -> Iterator[Check]:
+    """Each provider: connection, TLS with its certificate, login."""
+    accounts = list(_accounts(given, ground))
+    if not accounts:
+        yield Check("smtp", False, "nothing can be sent: set KAIRAN_SMTP_URL, or add a mail server under Settings, Mail servers")
+    for name, account in accounts:
+        if isinstance(account, str):
+            yield Check("smtp", False, f"{name}: {account}")
+            continue
+        found = probe.try_out(account)
+        more = f" ({'pipelines' if found.pipelines else 'does not pipeline'}, {account.security})" if found.good else ""
+        yield Check("smtp", found.good, f"{name} ({account.host}:{account.port}): {found.says}{more}")
 
-    account = given.smtp
-    if account is None:
-        return Check("smtp", False, "KAIRAN_SMTP_URL is not set: nothing can be sent")
 
-    async def greet() -> str:
-        connection = await Connection.open(account)
-        pipelines = connection.pipelining
-        await connection.leave()
-        return "pipelines" if pipelines else "does not pipeline"
-
-    try:
-        how = asyncio.run(greet())
-    except ProviderTrouble as trouble:
-        return Check("smtp", False, f"{account.host}:{account.port} cannot be used: {trouble.why}")
-    return Check("smtp", True, f"{account.host}:{account.port} answers, {how}, {account.security}")
+def _accounts(given: Settings, ground: Runtime | None) -> Iterator[tuple[str, SmtpAccount | str]]:
+    """Name and account of each provider in use, or why there is none. Without a database only the environment's is known."""
+    if given.smtp is not None:
+        yield providers.ENVIRONMENT, given.smtp
+    if ground is None:
+        return
+    with ground.reading() as session:
+        made = [provider for provider in providers.enabled(session) if provider.name != providers.ENVIRONMENT]
+    for provider in made:
+        try:
+            yield provider.name, providers.account_of(provider, given.smtp, vault.of(ground.secrets))
+        except providers.NoAccount as problem:
+            yield provider.name, str(problem)
 
 
 def _clock(ground: Runtime) -> Iterator[Check]:
