@@ -314,14 +314,18 @@ def import_(file: Path, list_name: str, consent: str | None) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("what", type=click.Choice(["send", "sign"]))
 @click.option("--database-url", help="Measure on this database instead of SQLite in a temporary folder.")
-@click.option("--count", default=20_000, show_default=True, help="Recipients.")
+@click.option("--recipients", "--count", "count", default=20_000, show_default=True)
 @click.option("--lanes", default=2, show_default=True)
-def bench(what: str, database_url: str | None, count: int, lanes: int) -> None:
+@click.option("--rounds", default=3, show_default=True, help="The median round is told.")
+@click.option("--profile", is_flag=True, help="Also where the microseconds of a mail go.")
+def bench(what: str, database_url: str | None, count: int, lanes: int, rounds: int, profile: bool) -> None:
     """Measures, with the control beside it in the same run; the last line is the ratio."""
     from mailer.bench import send as bench_send
     from mailer.bench import sign
 
-    measured = sign.measure() if what == "sign" else bench_send.measure(database_url, count=count, lanes=lanes)
+    measured = (
+        sign.measure() if what == "sign" else bench_send.measure(database_url, count=count, lanes=lanes, rounds=rounds, profile=profile)
+    )
     for name, value in measured:
         click.echo(f"{name}: {value}")
 

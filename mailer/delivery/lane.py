@@ -130,13 +130,12 @@ class Lane:
         self._wake_workers.set()
 
     async def _in_thread(self, function: Callable[[Session], T]) -> T:
-        """One write transaction in the database thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._in_transaction, function)
 
-        def work() -> T:
-            with self.database.writing() as session:
-                return function(session)
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    def _in_transaction(self, function: Callable[[Session], T]) -> T:
+        """One write transaction, in the database thread."""
+        with self.database.writing() as session:
+            return function(session)
 
     # ---- feeding: claim and gate ----
 

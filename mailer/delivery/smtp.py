@@ -148,9 +148,10 @@ class ReplyProtocol(SMTPProtocol):
                 self._waiter = None
         return [self._replies.popleft() for _ in range(count)]
 
-    def has_stray(self) -> bool:
-        """Something came that nobody asked for (a 421 at shutdown, a late reply): the connection is out of step."""
-        return bool(self._replies or self._partial or self._broken)
+    def in_step(self) -> bool:
+        """Open, and nothing came that nobody asked for (a 421 at shutdown, a late reply)."""
+        transport = self.transport
+        return transport is not None and not (transport.is_closing() or self._broken or self._replies or self._partial)
 
 
 class Connection(aiosmtplib.SMTP):
@@ -202,7 +203,7 @@ class Connection(aiosmtplib.SMTP):
 
     @property
     def usable(self) -> bool:
-        return self.is_connected and not self.replies_from.has_stray()
+        return self.replies_from.in_step()
 
     async def transaction(self, sender: bytes, recipient: bytes, in_time: Callable[[], bool]) -> None:
         """MAIL, RCPT and DATA, up to the server's 354. `in_time` is asked as the last thing before the first write.
