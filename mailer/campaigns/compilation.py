@@ -1,5 +1,6 @@
 """A revision becomes programs and numbered links, once, and both are stored: what goes out is what was compiled."""
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from sqlalchemy import delete, func, select
@@ -13,6 +14,7 @@ from kairan.sql import insert, locked
 from mailer.campaigns import revisions
 from mailer.compose import compiler
 from mailer.compose.compiler import Organisation, Source
+from mailer.delivery import signing
 
 
 def source_of(session: Session, campaign: Campaign, base_url: str) -> Source:
@@ -46,6 +48,14 @@ def source_of(session: Session, campaign: Campaign, base_url: str) -> Source:
     )
 
 
+def mailed_source(session: Session, campaign: Campaign, base_url: str) -> Source:
+    """The same for mails that leave the house: links, and pictures that lie here, on the sender's own link host where it has one."""
+    source = source_of(session, campaign, base_url)
+    links = signing.link_base(session, source.from_email, base_url)
+    html = source.html.replace(f"{base_url}/m/", f"{links}/m/") if source.html else source.html
+    return replace(source, base_url=links, html=html)
+
+
 def _first_list(session: Session, campaign_id: int) -> List | None:
     return session.execute(
         select(List)
@@ -72,7 +82,7 @@ def compile_campaign(session: Session, campaign: Campaign, base_url: str) -> int
     ).scalar_one()
     if done:
         return 0
-    compiled = compiler.compile_source(source_of(session, campaign, base_url))
+    compiled = compiler.compile_source(mailed_source(session, campaign, base_url))
     session.execute(delete(rows.Link).where(rows.Link.campaign_id == campaign.id, rows.Link.revision == campaign.revision))
     for (kind, language), program in compiled.programs.items():
         session.execute(

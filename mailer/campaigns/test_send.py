@@ -29,7 +29,7 @@ def write(
     HTML without beacon and with plain links, so that looking at it counts nothing; its unsubscribe link belongs to nobody.
     """
     campaign = session.get_one(Campaign, campaign_id)
-    source = compilation.source_of(session, campaign, ground.settings.base_url)
+    source = compilation.mailed_source(session, campaign, ground.settings.base_url)
     source = replace(source, subject=_("Test: %(subject)s", subject=source.subject) if source.subject.strip() else "")
     compiled = compiler.compile_source(source)
     return [_write_one(session, ground, campaign_id, source, compiled, address, sample, now) for address in to]

@@ -13,6 +13,7 @@ from kairan.models import campaigns as rows
 from kairan.models.audience import Format, Recording
 from kairan.tokens import TokenRing
 from mailer.compose.program import Marks, Piece, Program
+from mailer.delivery import signing
 from mailer.delivery.gate import Gated
 
 _STRICTNESS = {Recording.IDENTIFIED: 0, Recording.AGGREGATE: 1, Recording.NONE: 2}
@@ -73,7 +74,7 @@ def load(session: Session, campaign_id: int, tokens: TokenRing, default_language
     return ProgramSet(
         campaign_id=campaign_id,
         revision=campaign.revision,
-        sender=revision.from_email.encode("ascii"),
+        sender=signing.envelope_sender(session, revision.from_email).encode("ascii"),
         recording=campaign.recording,
         default_language=default_language,
         programs=programs,

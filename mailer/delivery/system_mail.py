@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
-from kairan import clock, queues
+from kairan import clock, queues, vault
 from kairan.models.outbox import OutboxMail, OutboxState
 from kairan.runtime import Runtime, runtime
 from kairan.settings import SmtpAccount
 from kairan.sql import locked
+from mailer.delivery import outcomes, providers, signing
 from mailer.delivery.smtp import Connection, ConnectionLost, ProviderTrouble, RefusedReply, Reply
 
 SEND = "mailer.delivery.system_mail.send_due"
@@ -38,12 +39,27 @@ def ring_waiting(ground: Runtime) -> None:
 def send_due() -> None:
     """Sends what is due, until nothing is."""
     ground = runtime()
-    account = ground.settings.smtp
-    while account is not None:
+    while accounts := _accounts(ground):
         batch = _claim(ground)
         if not batch:
             return
-        asyncio.run(_send_all(ground, account, batch))
+        asyncio.run(_send_all(ground, accounts, batch))
+
+
+def _accounts(ground: Runtime) -> list[tuple[int, SmtpAccount]]:
+    """Provider and account in the order in which they are tried. A ceiling does not stop a system mail, and a broken one comes last."""
+    safe = vault.of(ground.secrets)
+    with ground.writing() as session:
+        now = clock.now()
+        providers.mirror_environment(session, ground.settings.smtp, now)
+        found = sorted(providers.enabled(session), key=lambda provider: providers.is_broken(provider, now))
+        accounts = []
+        for provider in found:
+            try:
+                accounts.append((provider.id, providers.account_of(provider, ground.settings.smtp, safe)))
+            except providers.NoAccount as problem:
+                providers.open_breaker(session, provider.id, str(problem), now)
+    return accounts
 
 
 def _due(now: datetime) -> Select[OutboxMail]:
@@ -67,13 +83,12 @@ def _claim(ground: Runtime) -> list[OutboxMail]:
     return rows
 
 
-async def _send_all(ground: Runtime, account: SmtpAccount, batch: list[OutboxMail]) -> None:
-    try:
-        connection = await Connection.open(account)
-    except ProviderTrouble as trouble:
+async def _send_all(ground: Runtime, accounts: list[tuple[int, SmtpAccount]], batch: list[OutboxMail]) -> None:
+    connection, why = await _first(ground, accounts)
+    if connection is None:
         with ground.writing() as session:
             for row in batch:
-                _later(session, row, trouble.why)
+                _later(session, row, why)
         return
     for row in batch:
         if not connection.usable:
@@ -84,10 +99,23 @@ async def _send_all(ground: Runtime, account: SmtpAccount, batch: list[OutboxMai
     await connection.leave()
 
 
+async def _first(ground: Runtime, accounts: list[tuple[int, SmtpAccount]]) -> tuple[Connection | None, str]:
+    """A connection to the first provider that can be reached, else why the last one cannot."""
+    why = ""
+    for provider_id, account in accounts:
+        try:
+            return await Connection.open(account), ""
+        except ProviderTrouble as trouble:
+            why = outcomes.printable(trouble.why)
+            with ground.writing() as session:
+                providers.open_breaker(session, provider_id, why, clock.now())
+    return None, why
+
+
 async def _send(ground: Runtime, connection: Connection, row: OutboxMail) -> None:
     try:
         await connection.transaction(row.mail_from.encode(), row.recipient.encode(), lambda: True)
-        connection.write_message(row.message)
+        connection.write_message(_signed(ground, row.message))
         reply = await connection.dot_reply()
     except RefusedReply as refusal:
         reply = refusal.reply
@@ -98,6 +126,11 @@ async def _send(ground: Runtime, connection: Connection, row: OutboxMail) -> Non
         return
     with ground.writing() as session:
         _settle(session, row, reply)
+
+
+def _signed(ground: Runtime, message: bytes) -> bytes:
+    with ground.reading() as session:
+        return signing.signed_stored(session, ground.secrets, message, clock.now())
 
 
 def _settle(session: Session, row: OutboxMail, reply: Reply) -> None:
