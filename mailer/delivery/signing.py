@@ -4,6 +4,7 @@ A key is NEW until the DNS shows its record (or a person insists), then ACTIVE, 
 retired key stays published for the days that mail may be on its way; its private half is gone at once.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from email.parser import BytesHeaderParser
@@ -22,6 +23,9 @@ from mailer.delivery.dkim import Signer, SigningKey
 
 OVERLAP = timedelta(days=7)
 """after which no mail that was signed before is still on its way (RFC 5321 4.5.4.1 asks relays to try 4 to 5 days)"""
+
+
+log = logging.getLogger(__name__)
 
 
 class RotationRunning(Exception):
@@ -81,7 +85,11 @@ def signed_stored(session: Session, secrets: Secrets, message: bytes, now: datet
     Outbox mails lie there with their dots doubled already (kairan.outbox.dot_safe), and signed is what the receiver reads.
     """
     sender = parseaddr(str(BytesHeaderParser().parsebytes(message).get("From", "")))[1]
-    signer = signer_for(session, secrets, sender, now)
+    try:
+        signer = signer_for(session, secrets, sender, now)
+    except vault.SealBroken as error:  # a password mail that goes unsigned is better than none
+        log.error("a signing key cannot be opened", extra={"error": str(error)})
+        return message
     if signer is None:
         return message
     return signer.sign(message.replace(b"\r\n..", b"\r\n.")).replace(b"\r\n.", b"\r\n..")

@@ -177,7 +177,8 @@ def _campaign(session, from_email="news@example.org"):
     make.make_members(session, 1, into)
     content = Content(
         subject="Hello", from_name="News", from_email=from_email,
-        content='<p><a href="https://shop.example/">Shop</a><img src="https://mail.example/m/a.png" alt="A"></p><p><a href="{{ view_url }}">View</a></p>',
+        content='<p><a href="https://shop.example/">Shop</a><img src="https://mail.example/m/a.png" alt="A"></p>'
+        '<p><a href="{{ view_url }}">View</a></p>',
     )  # fmt: skip
     return lifecycle.create(session, "Link host", lifecycle.Reach(lists=(into.id,)), content, now=NOW)
 
