@@ -32,6 +32,7 @@ ADMIN = (
     "mailer.web.imports",
     "mailer.web.suppressions",
     "mailer.web.settings",
+    "mailer.web.providers",
     "mailer.web.jobs",
     "mailer.web.search",
     "mailer.api.routes",

@@ -10,6 +10,7 @@ from email.utils import format_datetime, make_msgid
 from kairan import clock
 from kairan.i18n import gettext as _
 from kairan.settings import SmtpAccount
+from mailer.delivery import outcomes
 from mailer.delivery.smtp import Connection, ConnectionLost, ProviderTrouble, RefusedReply
 
 _PREFIX = re.compile(r"^Error connecting to \S+ on port \d+: ")
@@ -63,7 +64,7 @@ async def _send(connection: Connection, mail_from: str, to: str) -> Finding:
         reply = refusal.reply
     except ConnectionLost as lost:
         return Finding(False, _("The connection broke while the mail was sent: %(why)s", why=lost.why))
-    words = f"{reply.code} {reply.text}"
+    words = f"{reply.code} {outcomes.printable(reply.text)}"
     if reply.code == 530:
         return Finding(False, _("The server asks for a login: %(reply)s", reply=words))
     if reply.code >= 400:
@@ -81,7 +82,7 @@ def _message(mail_from: str, to: str) -> bytes:
 
 def explain(trouble: ProviderTrouble, account: SmtpAccount) -> str:
     """What is wrong and what to do about it. The server's own words stand in it, since they say most."""
-    why = _PREFIX.sub("", trouble.why)
+    why = outcomes.printable(_PREFIX.sub("", trouble.why))
     low = why.lower()
     where = {"host": account.host, "port": account.port}
     if trouble.refused_login:

@@ -48,6 +48,7 @@ AREAS = (
         "settings.view",
         (
             Item("/settings", _("Organisation"), "building-2", "settings.view", first=True),
+            Item("/settings/providers", _("Mail servers"), "mail", "settings.edit"),
             Item("/settings/about", _("This installation"), "server", "settings.view"),
         ),
     ),
