@@ -5,6 +5,7 @@ Content is judged by mailer.compose.content_check; here is what only campaign, a
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,11 +14,12 @@ from kairan import installation
 from kairan.i18n import gettext as _
 from kairan.i18n import ngettext
 from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus
-from kairan.settings import Settings, base_is_public_or_loopback
+from kairan.settings import Settings, base_is_public_or_loopback, is_loopback
 from mailer.audience import selection
 from mailer.campaigns import compilation
 from mailer.compose import content_check
 from mailer.compose.findings import Finding
+from mailer.delivery import sender_dns, signing
 from mailer.privacy import legal
 
 
@@ -30,6 +32,7 @@ def check(session: Session, campaign_id: int, settings: Settings, *, now: dateti
         *_audience(session, campaign, now),
         *content_check.check(source),
         *_sender(session, source.from_email),
+        *_signing(session, source.from_email, settings, now),
         *_overlap(session, campaign, now),
     ]
     return sorted(found, key=lambda finding: finding.level != "error")
@@ -87,6 +90,42 @@ def _sender(session: Session, from_email: str) -> Iterator[Finding]:
 
 # Domains whose DMARC policy is `reject` or `quarantine` for the world; from their own published records.
 _FREE_MAIL = frozenset({"gmail.com", "yahoo.com", "yahoo.co.jp", "outlook.com", "hotmail.com", "icloud.com", "aol.com"})
+
+
+def _signing(session: Session, from_email: str, settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Not on an installation that only this machine reaches, such as the demo's: what it sends is for no receiver who looks at the DNS."""
+    domain = from_email.rpartition("@")[2].lower()
+    if not domain or is_loopback(urlsplit(settings.base_url).hostname):
+        return
+    row = signing.domain_of(session, from_email)
+    if row is None or not signing.active_keys(session, row.id, now):
+        yield Finding(
+            "warning",
+            "unsigned",
+            _(
+                "Mails from %(domain)s are not signed with DKIM. Receivers may take them for spam. See Settings, Sending domains.",
+                domain=domain,
+            ),
+            "from_email",
+        )
+    wrong = sorted({name_of(finding.purpose) for finding in sender_dns.kept(row) if finding.state in sender_dns.WRONG}) if row else []
+    if wrong:
+        yield Finding(
+            "warning",
+            "sender_dns",
+            _(
+                "The DNS of %(domain)s was not as it should be when it was last looked at: %(what)s. See Settings, Sending domains.",
+                domain=domain,
+                what=", ".join(wrong),
+            ),
+            "from_email",
+        )
+
+
+def name_of(purpose: str) -> str:
+    """Of a DNS record."""
+    words = {"dkim": "DKIM", "spf": "SPF", "dmarc": "DMARC", "return_path": _("return path"), "link_host": _("link host")}
+    return words[purpose]
 
 
 def _overlap(session: Session, campaign: Campaign, now: datetime) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ _SHOWN_MAX = 400
 
 FOUND, MISSING, DIFFERS, UNKNOWN = "found", "missing", "differs", "unknown"
 """UNKNOWN: no name server answered in time, so nothing can be said"""
+WRONG = (MISSING, DIFFERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,19 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from kairan import clock, database, installation, queues, runtime, settings, vault
+from kairan.models.sending import SendingDomain
 from kairan.runtime import Runtime
 from kairan.settings import SettingError, Settings, SmtpAccount
 from mailer.delivery import probe, providers
+
+if TYPE_CHECKING:
+    from mailer.delivery.sender_dns import Record
 
 FREE_MIN = 1 << 30
 
@@ -103,19 +109,37 @@ def _clock(ground: Runtime) -> Iterator[Check]:
 
 
 def _sender_dns(ground: Runtime) -> Iterator[Check]:
-    """SPF and DMARC of the organisation's sender domain. Asked only here and on request: never while sending."""
-    import dns.exception
-    import dns.resolver
+    """What each sending domain publishes, and the policies of the organisation's sender where it has no such row."""
+    from mailer.delivery import sender_dns
 
+    wanted = _wanted_records(ground)
+    findings = sender_dns.look([record for _, record in wanted])
+    for (domain, _record), finding in zip(wanted, findings, strict=True):
+        what = f"{finding.purpose.replace('_', ' ').upper()} of {domain}"
+        says = _DNS_SAYS[finding.state].format(name=finding.name, seen=" | ".join(finding.seen))
+        yield Check(what, finding.state == sender_dns.FOUND, says)
+
+
+_DNS_SAYS = {
+    "found": "{name} is published",
+    "missing": "{name} is not published: Settings, Sending domains shows what to write",
+    "differs": "{name} says something else ({seen}): Settings, Sending domains shows what to write",
+    "unknown": "{name}: no name server answered ({seen})",
+}
+
+
+def _wanted_records(ground: Runtime) -> "list[tuple[str, Record]]":
+    from mailer.delivery import sender_dns, signing
+
+    host = urlsplit(ground.settings.base_url).hostname or ""
     with ground.reading() as session:
-        domain = str(installation.get(session, "sender").get("email", "")).rpartition("@")[2]
-    if not domain:
-        return
-    for name, where, begins in (("SPF", domain, "v=spf1"), ("DMARC", f"_dmarc.{domain}", "v=DMARC1")):
-        try:
-            answers = dns.resolver.resolve(where, "TXT", lifetime=5)
-            found = any(b"".join(answer.strings).decode("ascii", "replace").startswith(begins) for answer in answers)
-        except dns.exception.DNSException as error:
-            yield Check(name, False, f"{domain}: {type(error).__name__}; ask whoever runs its DNS to publish a TXT record")
-            continue
-        yield Check(name, found, f"{domain} " + ("has a record" if found else f'has none: publish a TXT record "{begins} …"'))
+        found = [
+            (row.domain, record)
+            for row in session.execute(select(SendingDomain).order_by(SendingDomain.domain)).scalars()
+            for record in sender_dns.records(row, signing.keys_of(session, row.id), clock.now(), host)
+        ]
+        sender = str(installation.get(session, "sender").get("email", ""))
+        domain = sender.rpartition("@")[2].lower()
+        if domain and signing.domain_of(session, sender) is None:
+            found += [(domain, record) for record in sender_dns.policies(domain, domain)]
+    return found
