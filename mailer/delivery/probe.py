@@ -3,11 +3,9 @@
 import asyncio
 import re
 from dataclasses import dataclass
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, make_msgid
+from email.utils import make_msgid
 
-from kairan import clock
+from kairan import addresses, clock, outbox
 from kairan.i18n import gettext as _
 from kairan.settings import SmtpAccount
 from mailer.delivery import outcomes
@@ -27,8 +25,10 @@ class Finding:
 
 
 def try_out(account: SmtpAccount, mail_from: str = "", to: str = "") -> Finding:
-    """Blocks for up to 20 s. With `to` one mail is sent there."""
-    return asyncio.run(_try_out(account, mail_from, to))
+    """Blocks for up to 20 s. With `to` one mail is sent there. Raises AddressError."""
+    recipient = addresses.as_mailbox(to) if to else ""
+    sender = addresses.as_mailbox(mail_from) if mail_from else recipient
+    return asyncio.run(_try_out(account, sender, recipient))
 
 
 async def _try_out(account: SmtpAccount, mail_from: str, to: str) -> Finding:
@@ -37,7 +37,7 @@ async def _try_out(account: SmtpAccount, mail_from: str, to: str) -> Finding:
             connection = await Connection.open(account)
             try:
                 if to:
-                    return await _send(connection, mail_from or to, to)
+                    return await _send(connection, mail_from, to)
                 return Finding(True, _reached(account, connection), connection.pipelining)
             finally:
                 await connection.leave()
@@ -73,11 +73,15 @@ async def _send(connection: Connection, mail_from: str, to: str) -> Finding:
 
 
 def _message(mail_from: str, to: str) -> bytes:
-    mail = EmailMessage(policy=SMTP)
-    mail["From"], mail["To"], mail["Subject"] = mail_from, to, _("Test of a mail server")
-    mail["Date"], mail["Message-ID"] = format_datetime(clock.now()), make_msgid(domain=mail_from.rpartition("@")[2])
-    mail.set_content(_("Somebody who runs Kairan tried out this mail server. There is nothing to do."))
-    return mail.as_bytes()
+    return outbox.compose(
+        sender_name="",
+        sender=mail_from,
+        recipient=to,
+        subject=_("Test of a mail server"),
+        text=_("Somebody who runs Kairan tried out this mail server. There is nothing to do."),
+        message_id=make_msgid(domain=mail_from.rpartition("@")[2]).strip("<>"),
+        now=clock.now(),
+    )
 
 
 def explain(trouble: ProviderTrouble, account: SmtpAccount) -> str:

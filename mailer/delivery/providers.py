@@ -132,9 +132,8 @@ def choose(session: Session, now: datetime) -> Provider | None:
 
 def _least_used(session: Session, tier: list[Provider], now: datetime) -> Provider:
     days = ceilings.today(session, now)
-    running: dict[int | None, int] = dict(
-        session.execute(select(Lane.provider_id, func.count()).where(Lane.dead.is_(False)).group_by(Lane.provider_id)).tuples().all()
-    )
+    live = select(Lane.provider_id, func.count()).where(Lane.dead.is_(False)).group_by(Lane.provider_id)
+    running = {provider_id: count for provider_id, count in session.execute(live)}
     used = {provider.id: days.get(provider.id) or ProviderDay(started=0, runs=0) for provider in tier}
     each = max(1.0, sum(day.started for day in used.values()) / max(1, sum(day.runs for day in used.values())))
 

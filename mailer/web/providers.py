@@ -133,7 +133,6 @@ def test(provider_id: int) -> edge.Answer:
     try:
         if to:
             addresses.normal(to)
-            to = addresses.as_mailbox(to)
     except addresses.AddressError as error:
         return edge.back_to(page, _("This is not a mail address: %(reason)s", reason=error), "bad")
     with edge.reading() as session:
