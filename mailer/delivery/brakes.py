@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.deliveries import Provider
-from mailer.delivery import providers
+from mailer.delivery import outcomes, providers
 from mailer.delivery.outcomes import ACCEPTED_250, Outcome
 from mailer.delivery.smtp import ProviderTrouble
 
@@ -57,10 +57,11 @@ def pause(session: Session, campaign_id: int, reason: str, detail: str | None, n
 
 def provider_fails(session: Session, *, campaign_id: int, provider_id: int, trouble: ProviderTrouble, now: datetime) -> None:
     """Opens the breaker; a refused login pauses the campaign, since waiting does not mend a password, unless another provider sends on."""
-    providers.open_breaker(session, provider_id, trouble.why, now)
+    why = outcomes.printable(trouble.why)
+    providers.open_breaker(session, provider_id, why, now)
     session.flush()
     if trouble.refused_login and not providers.available(session, now):
-        pause(session, campaign_id, "login_refused", trouble.why, now)
+        pause(session, campaign_id, "login_refused", why, now)
 
 
 def provider_works(session: Session, *, provider_id: int) -> None:

@@ -12,6 +12,8 @@ FIRST_RETRY_S = 15 * 60
 MAX_RETRY_S = 4 * 3600
 EXPIRES_AFTER = timedelta(hours=48)
 REQUEUE_S = 30
+# A zero byte in a reply is refused by PostgreSQL: the result could never be recorded, nor the lane that holds it be recovered.
+_NO_CONTROLS = {code: " " for code in (*range(32), 127)}
 _ENHANCED = re.compile(r"^([245])\.(\d{1,3})\.(\d{1,3})\b")
 
 
@@ -62,22 +64,30 @@ def of_reply(reply: Reply, step: str = "DOT") -> Outcome:
     if 200 <= reply.code < 300:
         return accepted(reply)
     if 400 <= reply.code < 500:
-        return Outcome(State.DEFERRED, reply.code, reply.text, step)
+        return Outcome(State.DEFERRED, reply.code, printable(reply.text), step)
     if 500 <= reply.code < 600:
-        return Outcome(State.REJECTED, reply.code, reply.text, step)
+        return Outcome(State.REJECTED, reply.code, printable(reply.text), step)
     return uncertain(f"{reply.code} {reply.text}")
 
 
 def of_refusal(refusal: RefusedReply) -> Outcome:
+    """What was refused before the dot. A 2xx or 3xx that stops a step (250 to DATA) is no verdict: the replies are out of step."""
+    if refusal.reply.code < 400:
+        return requeued(f"{refusal.reply.code} to {refusal.step}: {refusal.reply.text}")
     return of_reply(refusal.reply, refusal.step)
 
 
 def requeued(why: str) -> Outcome:
-    return Outcome(State.QUEUED, text=why, counts=False)
+    return Outcome(State.QUEUED, text=printable(why), counts=False)
 
 
 def uncertain(why: str) -> Outcome:
-    return Outcome(State.UNCERTAIN, text=why)
+    return Outcome(State.UNCERTAIN, text=printable(why))
+
+
+def printable(text: str) -> str:
+    """A server's words without control characters."""
+    return text.translate(_NO_CONTROLS)
 
 
 RELEASED = Outcome(State.QUEUED, counts=False)

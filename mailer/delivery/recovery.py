@@ -10,6 +10,7 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from kairan.clock import database_now
@@ -32,8 +33,17 @@ def sweep(database: Database, folder: journal.Folder, now: datetime) -> list[int
     """One round: renews this host's lease, settles every dead lane. Returns those that were settled."""
     with database.writing() as session:
         renew_lease(session, folder)
-    settled = [lane_id for lane_id in folder.lanes() if _settle_here(database, folder, lane_id, now)]
+    settled = [lane_id for lane_id in folder.lanes() if _settle_if_possible(database, folder, lane_id, now)]
     return settled + _settle_elsewhere(database, folder, now)
+
+
+def _settle_if_possible(database: Database, folder: journal.Folder, lane_id: int, now: datetime) -> bool:
+    """A lane that cannot be settled must not keep the others waiting, nor what a sweep does after them."""
+    try:
+        return _settle_here(database, folder, lane_id, now)
+    except SQLAlchemyError as error:
+        log.error("lane cannot be settled", extra={"lane": lane_id, "error": type(error).__name__})
+        return False
 
 
 def renew_lease(session: Session, folder: journal.Folder) -> None:

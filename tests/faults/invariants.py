@@ -56,8 +56,8 @@ def read(ledger: Path, since: int = 0) -> list[Line]:
     with ledger.open("rb") as file:
         file.seek(since)
         text = file.read().decode("ascii")
-    whole = text[: text.rfind("\n") + 1]
-    return [Line(*line.split(" ")[:3], *(line.split(" ")[3:4] or ["-"])) for line in whole.splitlines()]
+    fields_of = [line.split(" ") for line in text[: text.rfind("\n") + 1].splitlines()]
+    return [Line(kind, int(moment), recipient, rest[0] if rest else "-") for kind, moment, recipient, *rest in fields_of]
 
 
 def check(

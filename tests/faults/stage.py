@@ -61,6 +61,12 @@ class Stage:
     def lane(self, campaign_id: int, crash: str = "", **more: Any) -> Horse:
         return self.worker.start("lane", campaign_id, crash, **more)
 
+    def sessions(self, *words: str) -> None:
+        """What the server does to every nth session from now on (`drop-banner:3`); nothing: all are greeted well."""
+        path = fault_smtp.sessions_file(self.ledger)
+        path.with_suffix(".new").write_text("\n".join(words), "ascii")
+        path.with_suffix(".new").replace(path)
+
     def sweep(self) -> None:
         jobs.settle_dead(self.ground)
 

@@ -2,10 +2,12 @@
 
 `python -m tests.support.crashing_worker` opens the runtime of its environment, then reads a line of JSON for each piece of work, forks a
 horse as RQ does, and tells how it ended: `{"work": "lane", "campaign": 1, "crash": "dot.after:3:KILL"}`. The third time that a D has been
-written the horse then gets SIGKILL, from itself. Points are functions, `before` and `after`; KAIRAN_TEST_CHUNK makes chunks smaller.
+written the horse then gets SIGKILL, from itself. Points are functions, `before` and `after`. `constants` sets names of modules (timeouts),
+`limits` the process's resource limits; KAIRAN_TEST_CHUNK makes chunks smaller.
 """
 
 import functools
+import importlib
 import json
 import os
 import select
@@ -30,16 +32,16 @@ POINTS = {
     "lock": ("mailer.delivery.journal", "hold_lock"),
     "segment": ("mailer.delivery.journal", "Journal._new_segment"),
     "claim": ("mailer.delivery.chunks", "claim"),
-    "claimed": ("mailer.delivery.lane", "Lane._claim"),
-    "gate": ("mailer.delivery.lane", "gate"),
-    "gated": ("mailer.delivery.lane", "Lane._after_gate"),
+    "claimed": ("mailer.delivery.feeder", "Feeder._claim"),
+    "gate": ("mailer.delivery.feeder", "gate"),
+    "gated": ("mailer.delivery.feeder", "Feeder._after_gate"),
     "splice": ("mailer.delivery.programs", "ProgramSet.splice"),
     "mail": ("mailer.delivery.smtp", "Connection.transaction"),
     "dot": ("mailer.delivery.journal", "Journal.dot"),
     "write": ("mailer.delivery.smtp", "Connection.write_message"),
     "verdict": ("mailer.delivery.smtp", "Connection.dot_reply"),
     "reply": ("mailer.delivery.journal", "Journal.reply"),
-    "record": ("mailer.delivery.lane", "record"),
+    "record": ("mailer.delivery.recorder", "record"),
     "recorded": ("mailer.delivery.journal", "Journal.recorded"),
     "release": ("mailer.delivery.chunks", "let_go"),
     "end": ("mailer.delivery.jobs", "_end"),
@@ -73,8 +75,6 @@ class Crash:
 
 def plant(crash: Crash) -> None:
     """Wraps the function of the point, so that this process is killed or stopped there."""
-    import importlib
-
     module_name, path = POINTS[crash.point]
     owner: Any = importlib.import_module(module_name)
     *outer, name = path.split(".")
@@ -167,6 +167,9 @@ def _horse(order: dict[str, Any]) -> None:
     runtime.runtime().forget()
     if order.get("crash"):
         plant(Crash.parse(order["crash"]))
+    for path, value in order.get("constants", {}).items():
+        module, _, name = path.rpartition(".")
+        setattr(importlib.import_module(module), name, value)
     for name, value in order.get("limits", {}).items():
         import resource
 

@@ -4,11 +4,12 @@ A word is WHAT-STEP, with `-x2` behind it for "only the first two times". STEP: 
 `421-dot`, also `250-data`: out of step), drop, rst, garbage, partial (half a reply, then gone), long (a reply without end), huge (64 KiB
 of reply), slow (a reply byte by byte), nul (a refusal with a zero byte in it), mute (no reply), late (a reply after `late_s`); at the
 dot also lose (gone without having accepted), twice (two replies). `reply-drop`: 250, then gone. `drop-quit`. `session_words` does the
-same to sessions by their number, at step banner or ehlo; `bye-idle` says 421 as soon as nobody asks.
+same to sessions by their number, at step banner or ehlo; `bye-idle` says 421 as soon as nobody asks. As a process it reads them, as
+`drop-banner:3` (every third session), from the file LEDGER.sessions for each session anew.
 
 What was asked and accepted stands in `ledger_path`, fsynced before the answer is written, so that any process can read it after any
 death: `M moment recipient` at RCPT, `D moment recipient message-id` when it is accepted, `X moment recipient` for a connection dropped.
-As a process: python -m tests.support.fault_smtp PORT LEDGER [--plain] [--session WORD:EVERY]; it prints its port.
+As a process: python -m tests.support.fault_smtp PORT LEDGER [--plain]; it prints its port.
 """
 
 import argparse
@@ -88,6 +89,7 @@ class _Session:
         server.sessions += 1
         self.word = _WORD.match(server.session_words(server.sessions) or "")
         self.what, self.step, self.recipient = "", "", ""
+        self.pipelined = self.refused = False
 
     async def run(self) -> None:
         try:
@@ -114,13 +116,14 @@ class _Session:
             extension = "PIPELINING" if self.server.pipelining else "8BITMIME"
             hello = f"250-fault\r\n250-{extension}\r\n250 ENHANCEDSTATUSCODES"
             await self._answer("ehlo", hello, *(self.word.groups()[:2] if self.word else ("", "")))
+            self.pipelined = self.server.pipelining and not self.refused
             if self.word and self.word[2] == "idle":
                 self.say("421 4.3.2 too many idle sessions")
                 raise _Gone
         elif verb == b"MAIL":
             self.what, self.step, self.refused = "", "", False
             # Whom it is for decides what MAIL is answered: with pipelining that is known before anything has to be said.
-            self.owed = self.server.pipelining
+            self.owed = self.pipelined
             if not self.owed:
                 self.say(_FINE["mail"])
         elif verb == b"RCPT":
@@ -286,6 +289,10 @@ class Process:
         return f"smtp://{self.host}:{self.port}?connections=4"
 
 
+def sessions_file(ledger: Path) -> Path:
+    return ledger.with_name(ledger.name + ".sessions")
+
+
 @contextmanager
 def as_process(ledger: Path, *options: str) -> Iterator[Process]:
     command = [sys.executable, "-m", "tests.support.fault_smtp", "0", str(ledger), *options]
@@ -299,10 +306,16 @@ def as_process(ledger: Path, *options: str) -> Iterator[Process]:
         process.stdout.close()
 
 
-def every(words: list[str]) -> Callable[[int], str | None]:
-    """`["drop-banner:3"]`: every third session is dropped at the banner."""
-    rules = [(word, int(period)) for word, _, period in (given.partition(":") for given in words)]
-    return lambda number: next((word for word, period in rules if number % period == 0), None)
+def sessions_from(path: Path) -> Callable[[int], str | None]:
+    """What the file says now: words with how manieth session each is for."""
+
+    def choose(number: int) -> str | None:
+        if not path.exists():
+            return None
+        rules = [(word, int(period)) for word, _, period in (given.partition(":") for given in path.read_text("ascii").split())]
+        return next((word for word, period in rules if number % period == 0), None)
+
+    return choose
 
 
 def _main() -> None:
@@ -311,10 +324,9 @@ def _main() -> None:
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--plain", action="store_true")
-    parser.add_argument("--session", action="append", default=[])
     given = parser.parse_args()
     given.ledger.touch()
-    server = FaultSmtp(not given.plain, given.ledger, given.port, given.host, session_words=every(given.session))
+    server = FaultSmtp(not given.plain, given.ledger, given.port, given.host, session_words=sessions_from(sessions_file(given.ledger)))
     asyncio.run(_serve(server, lambda: print(server.port, flush=True)))
 
 
