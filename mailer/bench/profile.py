@@ -6,16 +6,19 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from mailer.delivery import chunks, lane
+from mailer.delivery import chunks, feeder, recorder
+from mailer.delivery.dkim import Signer
 from mailer.delivery.journal import Journal
 from mailer.delivery.programs import ProgramSet
+from mailer.delivery.stint import Stint
 
 _STEPS: tuple[tuple[str, object, str], ...] = (
     ("claim", chunks, "claim"),
     ("claim", chunks, "waiting"),
-    ("gate", lane, "gate"),
-    ("record", lane, "record"),
+    ("gate", feeder, "gate"),
+    ("record", recorder, "record"),
     ("splice", ProgramSet, "splice"),
+    ("sign", Signer, "sign"),
     ("journal", Journal, "dot"),
     ("journal", Journal, "reply"),
     ("journal", Journal, "recorded"),
@@ -48,12 +51,12 @@ class Profile:
 
     def _watch_transactions(self) -> None:
         """BEGIN to COMMIT in the database thread; what is not claim, gate or record is the transaction's own."""
-        in_transaction = lane.Lane._in_transaction
+        in_transaction = Stint._in_transaction
 
-        def watched(self_: lane.Lane, function: Any) -> Any:
+        def watched(self_: Stint, function: Any) -> Any:
             return self._watched("transaction", in_transaction)(self_, function)
 
-        lane.Lane._in_transaction = watched  # type: ignore[assignment, method-assign]
+        Stint._in_transaction = watched  # type: ignore[assignment, method-assign]
 
     def told(self) -> dict[str, float]:
         """Step to CPU seconds; `smtp` is the event loop without splice and journal: sockets, replies, tasks, bookkeeping."""

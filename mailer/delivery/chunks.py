@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
+from kairan.models.audience import Member
 from kairan.models.deliveries import Chunk, Delivery, State
 from kairan.sql import locked
 
@@ -23,6 +24,7 @@ class Waiting:
 
     number: int
     member_id: int
+    domain: str = ""
 
 
 def claim(session: Session, campaign_id: int, lane_id: int, now: datetime) -> Chunk | None:
@@ -39,19 +41,19 @@ def claim(session: Session, campaign_id: int, lane_id: int, now: datetime) -> Ch
     return chunk
 
 
-def waiting(session: Session, chunk: Chunk, now: datetime) -> list[Waiting]:
-    """What is due in a chunk, by number."""
-    rows = session.execute(
-        select(Delivery.number, Delivery.member_id)
-        .where(
-            Delivery.campaign_id == chunk.campaign_id,
-            Delivery.number.between(chunk.first, chunk.last),
-            Delivery.state.in_([State.QUEUED, State.DEFERRED]),
-            Delivery.due_at <= now,
-        )
-        .order_by(Delivery.number)
+def waiting(session: Session, chunk: Chunk, now: datetime, *, with_domains: bool = False) -> list[Waiting]:
+    """What is due in a chunk, by number; `with_domains` for a provider that gives some domains a rate of their own."""
+    columns = [Delivery.number, Delivery.member_id, Member.email] if with_domains else [Delivery.number, Delivery.member_id]
+    due = select(*columns).where(
+        Delivery.campaign_id == chunk.campaign_id,
+        Delivery.number.between(chunk.first, chunk.last),
+        Delivery.state.in_([State.QUEUED, State.DEFERRED]),
+        Delivery.due_at <= now,
     )
-    return [Waiting(number, member_id) for number, member_id in rows]
+    if with_domains:
+        due = due.outerjoin(Member, Member.id == Delivery.member_id)
+    rows = session.execute(due.order_by(Delivery.number))
+    return [Waiting(number, member_id, *((email or "").rpartition("@")[2] for email in more)) for number, member_id, *more in rows]
 
 
 def let_go(session: Session, campaign_id: int, number: int, lane_id: int | None) -> None:

@@ -17,7 +17,7 @@ from kairan.models.deliveries import Lane as LaneRow
 from kairan.models.events import Engagement
 from kairan.runtime import Runtime, runtime
 from kairan.sql import among
-from mailer.delivery import journal, programs, providers, rates, recovery, throttle
+from mailer.delivery import ceilings, journal, programs, providers, rates, recovery, signing, throttle
 from mailer.delivery.lane import LANE_S, Lane
 from mailer.delivery.throttle import Share
 
@@ -107,7 +107,9 @@ def _prepare(ground: Runtime, campaign_id: int, seconds: float) -> Lane | None:
         session.add(row)
         session.flush()
         lane_id, provider_id = row.id, provider.id
-        _rate = rates.load(session, ground.redis, provider, lane_id)
+        rate = rates.load(session, ground.redis, provider, lane_id)
+        has_ceiling = ceilings.ceiling_of(session, provider, ceilings.today(session, now).get(provider_id), now) is not None
+        signer = signing.signer_for(session, ground.secrets, loaded.from_email, now)
     return Lane(
         lane_id=lane_id,
         campaign_id=campaign_id,
@@ -117,7 +119,9 @@ def _prepare(ground: Runtime, campaign_id: int, seconds: float) -> Lane | None:
         database=ground.database,
         journal=journal.Journal(folder, lane_id),
         share=Share(ground.redis, provider_id, lane_id, account.connections),
-        # rate=_rate,  # as soon as Lane has the field
+        rate=rate,
+        signer=signer,
+        has_ceiling=has_ceiling,
         seconds=seconds,
     )
 
@@ -153,7 +157,7 @@ def _end(ground: Runtime, lane: Lane) -> None:
     lane.journal.close()
     log.info(
         "lane ended",
-        extra={"campaign": lane.campaign_id, "lane": lane.lane_id, "why": lane.stopping, "accepted": lane.accepted},
+        extra={"campaign": lane.campaign_id, "lane": lane.lane_id, "why": lane.stint.stopping, "accepted": lane.recorder.accepted},
     )
 
 

@@ -30,7 +30,9 @@ class ProgramSet:
 
     campaign_id: int
     revision: int
+    from_email: str
     sender: bytes
+    """of the envelope: who bounces go to"""
     recording: str
     default_language: str
     programs: Mapping[tuple[str, str], Program]
@@ -74,6 +76,7 @@ def load(session: Session, campaign_id: int, tokens: TokenRing, default_language
     return ProgramSet(
         campaign_id=campaign_id,
         revision=campaign.revision,
+        from_email=revision.from_email,
         sender=signing.envelope_sender(session, revision.from_email).encode("ascii"),
         recording=campaign.recording,
         default_language=default_language,
