@@ -32,6 +32,7 @@ ADMIN = (
     "mailer.web.imports",
     "mailer.web.suppressions",
     "mailer.web.settings",
+    "mailer.web.sending_domains",
     "mailer.web.providers",
     "mailer.web.jobs",
     "mailer.web.search",

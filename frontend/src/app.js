@@ -2,6 +2,7 @@
 import "htmx.org/dist/htmx.esm.js";
 import "./ui/clickmap.js";
 import "./ui/confirm.js";
+import "./ui/copy.js";
 import "./ui/editor.js";
 import "./ui/keys.js";
 import "./ui/menus.js";

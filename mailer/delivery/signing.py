@@ -73,6 +73,10 @@ def link_base(session: Session, from_email: str, default: str) -> str:
     return f"https://{row.link_host}" if row is not None and row.link_host else default
 
 
+def is_link_host(session: Session, host: str) -> bool:
+    return session.execute(select(SendingDomain.id).where(SendingDomain.link_host == host).limit(1)).first() is not None
+
+
 def envelope_sender(session: Session, from_email: str) -> str:
     """Who bounces go to: the domain's return path, else the From address."""
     row = domain_of(session, from_email)

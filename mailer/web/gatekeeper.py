@@ -9,18 +9,20 @@ import secrets
 from hashlib import sha256
 from urllib.parse import urlsplit
 
-from flask import Flask, abort, g, request
+from flask import Flask, abort, g, render_template, request
 from werkzeug.wrappers import Response
 
 from kairan import i18n
 from mailer.accounts import sessions
 from mailer.accounts.authorize import authorize
+from mailer.delivery import signing
 from mailer.web import edge
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 MEMBERS = ("u", "p", "v", "c", "o", "m", "b", "f", "confirm", "about", "archive")
 NO_COOKIE = frozenset({*MEMBERS, "api", "static", "healthz", "readyz", "metrics"})
 """first parts of paths that never look at the session"""
+ON_LINK_HOSTS = frozenset({*MEMBERS, "static", "healthz", "readyz"})
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -36,6 +38,7 @@ MAIL_CSP = (
 
 def guard(app: Flask) -> None:
     app.before_request(recognise)
+    app.before_request(check_host)
     app.before_request(check_meant)
     app.before_request(check_allowed)
     app.after_request(add_headers)
@@ -80,6 +83,17 @@ def recognise() -> None:
         if edge.now() - g.person.seen_at > sessions.SEEN_EVERY:
             with edge.writing() as session:
                 sessions.touch(session, cookie, edge.now())
+
+
+def check_host() -> Response | None:
+    """A link host of a sender's answers what stands in mails and nothing else: nobody signs in under a name that only mails use."""
+    host = request.host.partition(":")[0].lower()
+    if first_part() in ON_LINK_HOSTS or host == urlsplit(edge.runtime().settings.base_url).hostname:
+        return None
+    with edge.reading() as session:
+        if not signing.is_link_host(session, host):
+            return None
+    return Response(render_template("public/not_found.html"), 404, content_type="text/html; charset=utf-8")
 
 
 def _wanted_language() -> str:
