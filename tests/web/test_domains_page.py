@@ -1,17 +1,22 @@
 """An administrator brings a domain from nothing to signed mails by what the page says, and nothing else answers on its link host."""
 
 import re
+import threading
+from dataclasses import replace
 
 import dns.resolver
 import pytest
 from sqlalchemy import select
+from werkzeug.serving import make_server
 
 from kairan import clock
 from kairan.models.audit import AuditRow
 from kairan.models.sending import DkimKey, KeyState, SendingDomain
 from kairan.runtime import Runtime
+from mailer.campaigns import preflight
 from mailer.delivery import signing
 from tests.support import dns_server
+from tests.support import ground as make
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 HERE = "/settings/domains"
@@ -42,8 +47,8 @@ def _page(admin, domain_id):
 
 
 def _publish_what_the_page_says(page, zone):
-    names = dict(re.findall(r'<code id="name-(\d+)">([^<]+)</code>', page))
-    values = dict(re.findall(r'<code id="value-(\d+)">([^<]+)</code>', page))
+    names = dict(re.findall(r'<code id="name-(\d+)" lang="en">([^<]+)</code>', page))
+    values = dict(re.findall(r'<code id="value-(\d+)" lang="en">([^<]+)</code>', page))
     kinds = re.findall(r"<dd>(TXT|MX|CNAME)</dd>", page)
     for number, name in names.items():
         if number in values:
@@ -220,22 +225,16 @@ def test_every_change_is_in_the_audit_log_without_names(admin, ground, zone, dom
 
 
 def test_sending_unsigned_is_warned_of_where_receivers_look(admin, ground, domain_id, zone):
-    from dataclasses import replace
-
-    from mailer.campaigns import preflight
-    from tests.support import ground as make
-
     settings = replace(ground.settings, base_url="https://mail.example.org")
     with ground.writing() as session:
         into = make.make_list(session)
         make.make_members(session, 1, into)
         campaign = make.make_campaign(session, into)
-        revision = campaign.id
-        session.flush()
+        campaign_id = campaign.id
 
     def rules(given=settings):
         with ground.reading() as session:
-            return {finding.rule for finding in preflight.check(session, revision, given, now=clock.now())}
+            return {finding.rule for finding in preflight.check(session, campaign_id, given, now=clock.now())}
 
     assert "unsigned" in rules()
     assert "unsigned" not in rules(ground.settings)
@@ -249,3 +248,68 @@ def test_sending_unsigned_is_warned_of_where_receivers_look(admin, ground, domai
     zone.put("books.example", "TXT", "v=spf1 -all")
     admin.post(f"{HERE}/{own_id}/check")
     assert rules().isdisjoint({"unsigned", "sender_dns"})
+
+
+# ---- in a browser
+
+
+@pytest.fixture
+def address(app):
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _open(page, address, signed_in, path):
+    """With the session of an administrator."""
+    cookies = signed_in("admin").client._cookies.values()
+    page.context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": address} for cookie in cookies])
+    page.goto(address + path)
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "language"), [(1440, "light", "en"), (1440, "dark", "ja"), (390, "light", "ja"), (390, "dark", "en")]
+)
+def test_the_pages_are_open_to_everybody_and_fit_the_screen(
+    address, signed_in, ground, zone, domain_id, new_page, axe, admin, width, scheme, language
+):
+    own = {"link_host": "links.example.org", "return_path": "bounce@return.example.org"}
+    admin.post(f"{HERE}/{domain_id}", own)
+    zone.put("_dmarc.example.org", "TXT", "v=DMARC1; p=sometimes")
+    admin.post(f"{HERE}/{domain_id}/check")
+    admin.post("/preferences", {"language": language})
+    with ground.reading() as session:
+        key = signing.keys_of(session, domain_id)[0]
+    page = new_page(locale="en-GB", color_scheme=scheme, viewport={"width": width, "height": 900})
+
+    for path in (HERE, f"{HERE}/{domain_id}", f"{HERE}/{domain_id}/keys/{key.id}/use", f"{HERE}/{domain_id}/delete"):
+        _open(page, address, signed_in, path)
+
+        assert page.locator("h1").is_visible()
+        assert axe(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than {width} px"
+
+
+def test_a_value_is_copied_whole(address, signed_in, ground, domain_id, page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    _open(page, address, signed_in, f"{HERE}/{domain_id}")
+
+    page.click("[data-copy=value-1]")
+    page.wait_for_selector("[data-copy=value-1]:has-text('Copied')")
+
+    copied = page.evaluate("navigator.clipboard.readText()")
+    with ground.reading() as session:
+        key = signing.keys_of(session, domain_id)[0]
+    assert copied == f"v=DKIM1; k=rsa; p={key.public_key}"
+
+
+def test_without_script_the_values_are_there_and_no_button_is(address, signed_in, domain_id, new_page):
+    page = new_page(locale="en-GB", java_script_enabled=False)
+    _open(page, address, signed_in, f"{HERE}/{domain_id}")
+
+    assert page.locator("#value-1").inner_text().startswith("v=DKIM1; k=rsa; p=")
+    assert not page.locator("[data-copy]").first.is_visible()
