@@ -20,7 +20,7 @@ from mailer.api.shapes import Address, Given, Moment, Nothing, Shown
 from mailer.audience import selection
 from mailer.campaigns import jobs, lifecycle, preflight, test_send
 from mailer.compose.findings import ContentError, Finding
-from mailer.delivery import system_mail
+from mailer.delivery import providers, system_mail
 
 
 class TestAsked(Given):
@@ -78,8 +78,8 @@ def test(call: Call, campaign_id: int, body: TestAsked) -> Answer:
     """Sends the mail to these addresses as a test, which counts nowhere."""
     with call.effect() as session:
         find(session, campaign_id)
-        if call.ground.settings.smtp is None:
-            missing_server = _("There is no mail server to send through. The operator sets KAIRAN_SMTP_URL.")
+        if not providers.any_enabled(session, call.ground.settings.smtp):
+            missing_server = _("There is no mail server to send through. Add one in the settings.")
             raise with_findings([Finding("error", "no_provider", missing_server, "settings")], _("The test was not sent."))
         try:
             mails = test_send.write(session, call.ground, campaign_id, body.to, now=call.now)

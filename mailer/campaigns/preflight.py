@@ -19,7 +19,7 @@ from mailer.audience import selection
 from mailer.campaigns import compilation
 from mailer.compose import content_check
 from mailer.compose.findings import Finding
-from mailer.delivery import sender_dns, signing
+from mailer.delivery import providers, sender_dns, signing
 from mailer.privacy import legal
 
 
@@ -52,11 +52,11 @@ def _installation(session: Session, settings: Settings) -> Iterator[Finding]:
             _("The law asks every mail to state who sends it. Set %(what)s in the settings.", what=", ".join(names[m] for m in missing)),
             "settings",
         )
-    if settings.smtp is None:
+    if not providers.any_enabled(session, settings.smtp):
         yield Finding(
             "error",
             "no_provider",
-            _("There is no mail server to send through. The operator sets KAIRAN_SMTP_URL."),
+            _("There is no mail server to send through. Add one in the settings."),
             "settings",
         )
     if not base_is_public_or_loopback(settings.base_url):

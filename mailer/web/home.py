@@ -15,6 +15,7 @@ from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.deliveries import Delivery, Provider, State
 from kairan.models.jobs import Job, JobState
 from mailer.campaigns.lifecycle import PAUSE_REASONS
+from mailer.delivery import providers
 from mailer.web import campaign_queries, edge
 
 blueprint = Blueprint("home", __name__)
@@ -109,13 +110,18 @@ def _uncertain(session: Session) -> list[Need]:
     ]
 
 
+def _mail_servers() -> str:
+    """The page of them that this person may see."""
+    return "/settings/providers" if edge.can("settings.edit") else "/settings/about"
+
+
 def _providers(session: Session) -> list[Need]:
     rows = session.scalars(select(Provider).where(Provider.broken_until > edge.now()).order_by(Provider.id))
     return [
         Need(
             "bad",
             _("The mail server %(host)s does not answer: %(error)s", host=row.host, error=row.last_error or ""),
-            "/settings/about",
+            _mail_servers(),
             _("Show"),
         )
         for row in rows
@@ -134,7 +140,7 @@ def check_list(session: Session) -> list[Step]:
     organisation = installation.get(session, "organisation")
     steps = [
         Step(_("Say who sends: name, postal address, contact"), all(organisation.values()), "/settings", _("Fill in")),
-        Step(_("Connect a mail server"), edge.runtime().settings.smtp is not None, "/settings/about", _("How")),
+        Step(_("Connect a mail server"), providers.any_enabled(session, edge.runtime().settings.smtp), _mail_servers(), _("How")),
         Step(_("Make a list with its purpose"), session.scalar(select(List.id).limit(1)) is not None, "/audience/lists", _("Make")),
         Step(
             _("Bring in members with their consent"),

@@ -146,6 +146,8 @@ def test(provider_id: int) -> edge.Answer:
     with edge.writing() as session:
         if found.good:
             brakes.provider_works(session, provider_id=provider_id)
+        elif (tried := session.get(Provider, provider_id)) is not None:
+            tried.last_error = found.says[:500]
         edge.audit(session, "provider.test", provider_id, good=found.good, mail=bool(to))
     return edge.back_to(page, found.says, "ok" if found.good else "bad")
 

@@ -15,7 +15,7 @@ from kairan.models.outbox import OutboxMail
 from mailer.audience import selection
 from mailer.campaigns import lifecycle, preflight, test_send
 from mailer.compose.findings import ContentError
-from mailer.delivery import system_mail
+from mailer.delivery import providers, system_mail
 from mailer.web import edge, previews
 from mailer.web.forms import Form
 
@@ -63,10 +63,10 @@ def _addresses(form: Form) -> list[str]:
 def _send_tests(campaign_id: int, addresses: list[str]) -> str | None:
     """Why it cannot be sent, or None."""
     ground = edge.runtime()
-    if ground.settings.smtp is None:
-        return _("There is no mail server to send through. The operator sets KAIRAN_SMTP_URL.")
     try:
         with edge.writing() as session:
+            if not providers.any_enabled(session, ground.settings.smtp):
+                return _("There is no mail server to send through. Add one in the settings.")
             test_send.write(session, ground, campaign_id, addresses, now=edge.now(), sample=previews.sample(session, campaign_id, None))
             edge.audit(session, "campaign.test", campaign_id, addresses=len(addresses))
     except ContentError as error:

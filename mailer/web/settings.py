@@ -11,6 +11,7 @@ from kairan import i18n, installation
 from kairan.i18n import gettext as _
 from kairan.models.accounts import Account
 from kairan.models.deliveries import Provider
+from mailer.delivery.providers import mirror_environment
 from mailer.web import edge
 from mailer.web.forms import Form
 
@@ -69,13 +70,13 @@ def save_organisation() -> edge.Answer:
 @edge.allowed("settings.view")
 def about() -> str:
     runtime = edge.runtime()
-    with edge.reading() as session:
-        providers = list(session.scalars(select(Provider).order_by(Provider.id)))
+    with edge.writing() as session:
+        mirror_environment(session, runtime.settings.smtp, edge.now())
+        providers = list(session.scalars(select(Provider).order_by(Provider.position, Provider.id)))
         accounts = list(session.scalars(select(Account).order_by(Account.id))) if edge.can("account.edit") else []
     return render_template(
         "admin/about.html",
         settings=runtime.settings.masked() if edge.can("settings.edit") else {},
-        smtp=runtime.settings.smtp,
         providers=providers,
         accounts=accounts,
         version=_version(),

@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 from sqlalchemy import select, update
 
-from kairan import clock, installation, vault
+from kairan import clock, i18n, installation, vault
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.deliveries import Lane as LaneRow
 from kairan.models.deliveries import Provider
@@ -312,7 +312,7 @@ def test_a_pause_of_weeks_is_no_leap(ground: Runtime) -> None:
 def test_the_reason_for_waiting_is_said_in_a_sentence(ground: Runtime, new_campaign: NewCampaign) -> None:
     one, other = _add(ground, "one", daily_ceiling=1_000), _add(ground, "other")
     campaign_id = new_campaign(count=3)
-    with ground.writing() as session:
+    with ground.writing() as session, i18n.speaking("en"):
         assert providers.why_waiting(session, NOON) is None
         providers.reserve_today(session, one, 1_000, NOON)
         providers.open_breaker(session, other, "the server refused the login: 535 no", NOON)

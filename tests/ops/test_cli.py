@@ -42,7 +42,7 @@ def test_a_database_that_was_never_migrated_is_told(kairan: Kairan) -> None:
 
 
 def test_a_token_and_a_password_link_stand_alone_on_their_line(kairan: Kairan) -> None:
-    assert kairan("migrate").output == "schema 0001\n"
+    assert kairan("migrate").output == f"schema {database.newest_schema()}\n"
 
     assert re.fullmatch(r"\S{40,}\n", kairan("token", "add", "tests", "--role", "admin").output)
     assert re.fullmatch(r"http://127\.0\.0\.1:8000/password/\S+\n", kairan("user", "add", "a@example.org", "--role", "marketer").output)
@@ -89,7 +89,7 @@ def test_a_campaign_with_an_error_is_not_sent_and_the_error_is_told(kairan: Kair
     done = kairan("send", str(campaign_id))
 
     assert done.exit_code == 1
-    assert "KAIRAN_SMTP_URL" in done.output
+    assert "no mail server to send through" in done.output
     with opened.reading() as session:
         from kairan.models.campaigns import Campaign
 
@@ -102,4 +102,4 @@ def test_the_doctor_says_what_is_wrong(kairan: Kairan) -> None:
     done = kairan("doctor")
 
     assert done.exit_code == 1
-    assert "WRONG smtp: KAIRAN_SMTP_URL is not set" in done.output
+    assert "WRONG smtp: nothing can be sent: set KAIRAN_SMTP_URL" in done.output

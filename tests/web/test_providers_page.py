@@ -42,11 +42,13 @@ def test_a_wrong_password_is_named_mended_and_sent_with(admin, ground, tmp_path,
 
         assert admin.post(f"{page}/test").location == page
         assert "refused the login: 535" in admin.get(page).text
+        assert "The last try failed" in admin.get(HERE).text
 
         admin.post(page, {**FORM, "port": str(server.port), "password": "right"})
         admin.post(f"{page}/test", {"to": "hanako@example.com"})
 
         assert "The server accepted the mail: 250" in admin.get(page).text
+        assert "The last try failed" not in admin.get(HERE).text
         assert server.mails == [("hanako@example.com", "hanako@example.com")]
         assert all(over_tls for _user, _password, over_tls in server.logins)
 
