@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import dns.exception
 import dns.resolver
@@ -12,6 +13,7 @@ from dns.rdatatype import RdataType
 from sqlalchemy.orm import Session
 
 from kairan.models.sending import DkimKey, SendingDomain
+from kairan.settings import Settings
 from mailer.delivery import dkim, signing
 
 TIMEOUT_S = 4.0
@@ -54,17 +56,22 @@ class _Silent(Exception):
 # ---- what to publish
 
 
-def records(row: SendingDomain, keys: Iterable[DkimKey], now: datetime, own_host: str) -> list[Record]:
-    """Everything the domain should publish. `own_host`: the host of this installation's address."""
+def own_host(settings: Settings) -> str:
+    """The host that links and bounces go to where a domain has none of its own."""
+    return urlsplit(settings.base_url).hostname or ""
+
+
+def records(row: SendingDomain, keys: Iterable[DkimKey], now: datetime, host: str) -> list[Record]:
+    """Everything the domain should publish. `host`: own_host()."""
     wanted = [
         Record("dkim", f"{key.selector}._domainkey.{row.domain}", "TXT", dkim.record(key.algorithm, key.public_key))
         for key in signing.to_publish(keys, now)
     ]
     wanted += policies(row.return_path.rpartition("@")[2] if row.return_path else row.domain, row.domain)
     if row.return_path:
-        wanted.append(Record("return_path", row.return_path.rpartition("@")[2], "MX", f"10 {own_host}."))
+        wanted.append(Record("return_path", row.return_path.rpartition("@")[2], "MX", f"10 {host}."))
     if row.link_host:
-        wanted.append(Record("link_host", row.link_host, "CNAME", f"{own_host}."))
+        wanted.append(Record("link_host", row.link_host, "CNAME", f"{host}."))
     return wanted
 
 

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from sqlalchemy import select, text
 
@@ -131,7 +130,7 @@ _DNS_SAYS = {
 def _wanted_records(ground: Runtime) -> "list[tuple[str, Record]]":
     from mailer.delivery import sender_dns, signing
 
-    host = urlsplit(ground.settings.base_url).hostname or ""
+    host = sender_dns.own_host(ground.settings)
     with ground.reading() as session:
         found = [
             (row.domain, record)

@@ -108,5 +108,7 @@ class Scheduler:
 
     def _housekeeping(self) -> None:
         from mailer.campaigns import jobs as campaigns
+        from mailer.delivery import dns_jobs
 
         campaigns.housekeeping(self.ground)
+        dns_jobs.ring_due(self.ground)

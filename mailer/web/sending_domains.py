@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from flask import Blueprint, abort, render_template, request
 from sqlalchemy import select
@@ -57,7 +56,7 @@ def _standing(session: Session, row: SendingDomain) -> Standing:
 
 
 def _own_host() -> str:
-    return urlsplit(edge.runtime().settings.base_url).hostname or ""
+    return sender_dns.own_host(edge.runtime().settings)
 
 
 def _find(session: Session, domain_id: int) -> SendingDomain:

@@ -3,12 +3,15 @@
 import shutil
 from datetime import timedelta
 
+import dns.resolver
 import pytest
+from sqlalchemy import select
 
-from kairan import secrets
+from kairan import clock, queues, secrets
 from kairan.database import Database
+from kairan.models.audit import AuditRow
 from kairan.models.sending import KeyState
-from mailer.delivery import sender_dns, signing
+from mailer.delivery import dns_jobs, sender_dns, signing
 from mailer.delivery.dkim import record
 from mailer.delivery.sender_dns import DIFFERS, FOUND, MISSING, UNKNOWN, Record
 from tests.support import dns_server
@@ -192,3 +195,51 @@ def test_zone_lines_can_be_pasted(session, row):
     assert '._domainkey.example.org. IN TXT "v=DKIM1; k=rsa; p=' in lines[0]
     assert all(len(part) <= 255 for part in lines[0].split('"')[1::2])
     assert "links.example.org. IN CNAME mail.kairan.example." in lines
+
+
+# ---- without being asked
+
+
+@pytest.fixture
+def ground(_migrated_sqlite, tmp_path, valkey):
+    shutil.copyfile(_migrated_sqlite, tmp_path / "kairan.sqlite")
+    with make.running(make.make_settings(f"sqlite:///{tmp_path / 'kairan.sqlite'}", tmp_path, redis=valkey)) as running:
+        yield running
+
+
+def test_a_key_that_waits_is_looked_for_often_and_settled_domains_once_a_day(session, row):
+    assert dns_jobs.due(session, NOW + timedelta(minutes=14)) == []
+    assert dns_jobs.due(session, NOW + timedelta(minutes=15)) == [row.id]
+
+    row.checked_at = NOW
+    for key in signing.keys_of(session, row.id):
+        signing.activate(session, key, NOW)
+
+    assert dns_jobs.due(session, NOW + timedelta(hours=23)) == []
+    assert dns_jobs.due(session, NOW + timedelta(hours=24)) == [row.id]
+
+
+def test_a_key_nobody_publishes_is_looked_for_once_a_day(session, row):
+    row.checked_at = NOW + timedelta(days=15)
+
+    assert dns_jobs.due(session, NOW + timedelta(days=15, hours=1)) == []
+
+
+def test_a_worker_looks_and_the_published_key_signs(ground, zone, monkeypatch):
+    monkeypatch.setattr(dns.resolver, "default_resolver", zone.resolver())
+    with ground.writing() as session:
+        made = signing.add_domain(session, ground.secrets, "example.org", clock.now() - timedelta(hours=1))
+        _publish(session, made, zone)
+        domain_id = made.id
+
+    dns_jobs.ring_due(ground)
+    assert ground.queues.waiting(queues.WORK) == 1
+    dns_jobs.look(domain_id)
+
+    with ground.reading() as session:
+        assert signing.signer_for(session, ground.secrets, "a@example.org", clock.now()) is not None
+        assert dns_jobs.due(session, clock.now()) == []
+        assert [note.actor for note in session.scalars(select(AuditRow))] == ["system", "system"]
+    asked = len(zone.asked)
+    dns_jobs.look(domain_id)
+    assert len(zone.asked) == asked
