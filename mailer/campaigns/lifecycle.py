@@ -30,6 +30,10 @@ PAUSE_REASONS = {
     "policy": lazy_gettext("The mail server refuses our mail for its policy; more than one in twenty of the last mails were turned away."),
     "sender_refused": lazy_gettext("The mail server refuses the sender address."),
     "login_refused": lazy_gettext("The mail server refused the login. Check user and password of the SMTP account."),
+    "bounces": lazy_gettext("More than one in twenty of the last addresses does not exist. The list is old or was not asked for."),
+    "complaints": lazy_gettext("More than 3 in 1,000 members reported the mail as spam."),
+    "disk": lazy_gettext("A sending machine has almost no room left on its disk."),
+    "clock": lazy_gettext("The clock of a sending machine jumped, so times and deadlines cannot be trusted."),
     "journal": lazy_gettext("The disk of the sending journal is full or broken."),
     "late": lazy_gettext("The start was missed by more than six hours, so a person must confirm it."),
 }

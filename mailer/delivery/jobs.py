@@ -17,7 +17,7 @@ from kairan.models.deliveries import Lane as LaneRow
 from kairan.models.events import Engagement
 from kairan.runtime import Runtime, runtime
 from kairan.sql import among
-from mailer.delivery import ceilings, journal, programs, providers, rates, recovery, signing, throttle
+from mailer.delivery import brakes, ceilings, journal, programs, providers, rates, recovery, signing, throttle
 from mailer.delivery.lane import LANE_S, Lane
 from mailer.delivery.throttle import Share
 
@@ -85,7 +85,17 @@ def _little_collecting() -> Iterator[None]:
 
 def _prepare(ground: Runtime, campaign_id: int, seconds: float) -> Lane | None:
     """A new lane with its row, lock and journal; None where there is nothing to send or nothing to send through."""
-    folder = journal.Folder(ground.settings.journal_dir)
+    try:
+        folder = journal.Folder(ground.settings.journal_dir)
+        return _prepare_in(ground, folder, campaign_id, seconds)
+    except journal.JournalError as error:  # no room, or a network disk: waiting does not mend it, and without D there is no dot
+        log.error("journal", extra={"campaign": campaign_id, "error": str(error)})
+        with ground.writing() as session:
+            brakes.pause(session, campaign_id, "journal", str(error), clock.now())
+        return None
+
+
+def _prepare_in(ground: Runtime, folder: journal.Folder, campaign_id: int, seconds: float) -> Lane | None:
     with ground.writing() as session:
         now = clock.now()
         campaign = session.get(Campaign, campaign_id)

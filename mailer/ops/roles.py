@@ -57,10 +57,10 @@ def worker_children(lanes: int) -> list[Child]:
 
 def run_workers(lanes: int) -> None:
     """`kairan worker -n N`: N lane processes, one for mail, one for other work, and the sweeps of this host."""
-    from mailer.ops.sweep import EVERY_S, sweep
+    from mailer.ops.sweep import EVERY_S, Sweep
 
     ground = wait_for_ground()
-    Supervisor(worker_children(lanes), every=lambda: sweep(ground), every_s=EVERY_S).run()
+    Supervisor(worker_children(lanes), every=Sweep(ground), every_s=EVERY_S).run()
 
 
 def run_scheduler() -> None:

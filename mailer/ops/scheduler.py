@@ -81,12 +81,12 @@ class Scheduler:
 
     def _tasks(self) -> list[tuple[float, Callable[[], None]]]:
         from mailer.campaigns import jobs as campaigns
-        from mailer.ops.sweep import EVERY_S, sweep
+        from mailer.ops.sweep import EVERY_S, Sweep
 
         return [
             (DRAIN_S, self._drain),
             (TICK_S, lambda: campaigns.tick(self.ground)),
-            (EVERY_S, lambda: sweep(self.ground)),
+            (EVERY_S, Sweep(self.ground)),
             (HOUSEKEEPING_S, self._housekeeping),
         ]
 

@@ -1,16 +1,38 @@
-"""What each worker host and the scheduler do every 10 s: settle dead lanes, ring the bells that nobody heard."""
+"""What each worker host and the scheduler do every 10 s: settle dead lanes, ring the bells that nobody heard, mind disk and clock."""
 
-from kairan import jobs
+import logging
+
+from kairan import clock, jobs
 from kairan.runtime import Runtime
 from mailer.campaigns import jobs as campaigns
+from mailer.delivery import brakes, system_mail
 from mailer.delivery import jobs as sending
-from mailer.delivery import system_mail
+from mailer.delivery.surroundings import Surroundings
 
 EVERY_S = 10.0
 
+log = logging.getLogger(__name__)
 
-def sweep(ground: Runtime) -> None:
-    sending.settle_dead(ground)
-    campaigns.tick(ground)
-    system_mail.ring_waiting(ground)
-    jobs.ring_waiting(ground)
+
+class Sweep:
+    """One host's, for as long as its process lives."""
+
+    def __init__(self, ground: Runtime) -> None:
+        self.ground = ground
+        self._surroundings = Surroundings((ground.settings.data_dir, ground.settings.journal_dir))
+
+    def __call__(self) -> None:
+        self._mind_surroundings()
+        sending.settle_dead(self.ground)
+        campaigns.tick(self.ground)
+        system_mail.ring_waiting(self.ground)
+        jobs.ring_waiting(self.ground)
+
+    def _mind_surroundings(self) -> None:
+        found = self._surroundings.look(clock.now())
+        if found is None:
+            return
+        reason, detail = found
+        with self.ground.writing() as session:
+            paused = brakes.pause_all(session, reason, detail, clock.now())
+        log.error("sending stops on this machine's account", extra={"reason": reason, "detail": detail, "paused": len(paused)})

@@ -193,3 +193,21 @@ def test_a_journal_that_cannot_grow_stops_before_the_dot_and_pauses(
         campaign = session.get_one(Campaign, campaign_id)
         assert (campaign.status, campaign.paused_reason) == (CampaignStatus.PAUSED, "journal")
         assert states(session, campaign_id) == {"queued": 60 - len(server.ledger), "accepted": len(server.ledger)}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_disk_without_room_for_a_journal_pauses_before_anything_is_claimed(
+    ground: Runtime, server: FaultSmtp, new_campaign: NewCampaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign_id = new_campaign(count=3)
+
+    def full(*_arguments: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mailer.delivery.journal.os.posix_fallocate", full)
+    jobs.run_lane(campaign_id)
+
+    assert server.ledger == []
+    with ground.reading() as session:
+        campaign = session.get_one(Campaign, campaign_id)
+        assert (campaign.status, campaign.paused_reason) == (CampaignStatus.PAUSED, "journal")
