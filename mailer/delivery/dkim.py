@@ -95,17 +95,20 @@ class Signer:
 
         For a loop: `await loop.run_in_executor(pool, signer.sign, message)` with one thread a core.
         """
-        head, blank, body = message.partition(b"\r\n\r\n")
-        if not blank:
+        return self.signatures(message) + message
+
+    def signatures(self, message: bytes) -> bytes:
+        """The DKIM-Signature headers alone, for whoever writes them and the message one after the other (a copy less: 6 µs)."""
+        blank = message.find(b"\r\n\r\n")
+        if blank < 0:
             raise NoHeaders("the message has no blank line after its headers")
-        lines = head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ").split(b"\r\n")
         known = self._lines
-        headers = [known.get(line) or self._read(line) for line in lines]
+        headers = [known.get(line) or self._read(line) for line in _unfolded(message[:blank])]
         names = tuple([name for name, _canonical in headers])
         plan = self._plans.get(names) or self._plan(names)
         data = b"".join([headers[at][1] for at in plan.order])
-        told = b"%d; bh=%b;" % (time.time(), _base64(body_hash(body)))
-        return b"".join([*[signature.header(data, told) for signature in plan.signatures], message])
+        told = b"%d; bh=%b;" % (time.time(), _base64(body_hash(message, blank + 4)))
+        return b"".join([signature.header(data, told) for signature in plan.signatures])
 
     def sign_many(self, messages: Iterable[bytes]) -> list[bytes]:
         """One piece of work for a thread: handing over costs a thread switch a piece instead of one a mail."""
@@ -152,7 +155,7 @@ class _Prepared:
     def header(self, headers: bytes, told: bytes) -> bytes:
         """`told`: time and body hash. The signature's own header is signed with an empty `b=` and without its last line break."""
         signature = _base64(self._operation(b"%b%b%b b=" % (headers, self._canonical, told)))
-        lines = _FOLD.join(signature[at : at + _SIGNATURE_COLUMNS] for at in range(0, len(signature), _SIGNATURE_COLUMNS))
+        lines = _FOLD.join([signature[at : at + _SIGNATURE_COLUMNS] for at in range(0, len(signature), _SIGNATURE_COLUMNS)])
         return b"%b%b%bb=%b\r\n" % (self._written, told, _FOLD, lines)
 
 
@@ -176,33 +179,50 @@ def _relaxed(line: bytes) -> tuple[bytes, bytes]:
     return name, b"%b:%b\r\n" % (name, _BLANKS.sub(b" ", value).strip(b" "))
 
 
-def body_hash(body: bytes) -> bytes:
-    """SHA-256 of the relaxed body (RFC 6376 3.4.4)."""
+def _unfolded(head: bytes) -> list[bytes]:
+    head = head.replace(b"\r\n ", b" ")
+    return (head.replace(b"\r\n\t", b" ") if b"\t" in head else head).split(b"\r\n")
+
+
+def body_hash(message: bytes, start: int = 0) -> bytes:
+    """SHA-256 of the relaxed body (RFC 6376 3.4.4), which is what stands from `start` on.
+
+    The usual message has no white space to reduce anywhere, and is hashed where it lies.
+    """
+    if message.endswith(b"\r\n") and not _reducible(message):
+        return sha256(memoryview(message)[start : _end(message, start)]).digest()
+    body = _reduced(message[start:])
+    return sha256(memoryview(body)[: _end(body, 0)]).digest()
+
+
+def _end(body: bytes, start: int) -> int:
+    """Where the last line that is not empty ends."""
+    end = len(body)
+    while body.endswith(b"\r\n\r\n", start, end):
+        end -= 2
+    return start if end - start == 2 and body.endswith(b"\r\n", start, end) else end
+
+
+def _reducible(text: bytes) -> bool:
+    if b"\t" in text:
+        return True
+    if _strstr is None or b"\0" in text:
+        return b"  " in text or b" \r\n" in text
+    return _strstr(text, b"  ") is not None or _strstr(text, b" \r\n") is not None
+
+
+def _reduced(body: bytes) -> bytes:
     if body and not body.endswith(b"\r\n"):
         body += b"\r\n"
-    if b"\t" in body:
-        body = body.replace(b"\t", b" ")
+    body = body.replace(b"\t", b" ")
     for run in _RUNS:
-        while _holds(body, run):
+        while run in body:
             body = body.replace(run, b" ")
-    if _holds(body, b" \r\n"):
-        body = body.replace(b" \r\n", b"\r\n")
-    end = len(body)
-    while body.endswith(b"\r\n\r\n", 0, end):
-        end -= 2
-    if body[:end] == b"\r\n":
-        end = 0
-    return sha256(memoryview(body)[:end]).digest()
-
-
-def _holds(body: bytes, piece: bytes) -> bool:
-    """`piece in body`, by the C library where there is no NUL: 0.7 µs for 20 KB, `in` takes 20 and a pattern 200 (both with the GIL)."""
-    if _strstr is None or b"\0" in body:
-        return piece in body
-    return _strstr(body, piece) is not None
+    return body.replace(b" \r\n", b"\r\n")
 
 
 def _c_search() -> "Callable[[bytes, bytes], int | None] | None":
+    """The C library's strstr: 0.7 µs for 20 KB, where `in` takes 20 for two bytes and a pattern 200, all with the GIL held."""
     try:
         search = ctypes.PyDLL(None).strstr
     except (AttributeError, OSError, TypeError):
