@@ -37,10 +37,11 @@ class RotationRunning(Exception):
 
 def domain_of(session: Session, from_email: str) -> SendingDomain | None:
     """The row of the address's domain, else of the nearest domain above it: DMARC aligns them (RFC 7489 3.1)."""
-    labels = from_email.rpartition("@")[2].lower().split(".")
-    names = [".".join(labels[at:]) for at in range(len(labels) - 1)]
-    if not names:
+    try:
+        labels = domain_name(from_email.rpartition("@")[2]).split(".")
+    except AddressError:
         return None
+    names = [".".join(labels[at:]) for at in range(len(labels) - 1)]
     found = session.execute(select(SendingDomain).where(SendingDomain.domain.in_(names))).scalars()
     return max(found, key=lambda row: len(row.domain), default=None)
 
@@ -178,5 +179,5 @@ def activate_found(session: Session, domain_id: int, found: Sequence[str], now: 
 
 
 def to_publish(keys: Iterable[DkimKey], now: datetime) -> list[DkimKey]:
-    """The keys whose records the DNS has to show: all but those retired so long ago that no signature of theirs is on its way."""
-    return [key for key in keys if key.retired_at is None or key.retired_at + OVERLAP > now]
+    """The keys whose records the DNS has to show: all but those of which no signature is on its way any more."""
+    return [key for key in keys if key.retired_at is None or (key.active_from is not None and key.retired_at + OVERLAP > now)]

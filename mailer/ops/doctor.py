@@ -45,7 +45,7 @@ def examine() -> Iterator[Check]:
     yield from _smtp(given, ground)
     if ground is not None:
         yield from _clock(ground)
-        yield from _sender_dns(ground)
+        yield from dns_checks(ground)
 
 
 def _disk(given: Settings) -> Iterator[Check]:
@@ -107,7 +107,7 @@ def _clock(ground: Runtime) -> Iterator[Check]:
     yield Check("clock", good, f"{apart:.1f} s from the database's" + ("" if good else ": synchronise both (NTP)"))
 
 
-def _sender_dns(ground: Runtime) -> Iterator[Check]:
+def dns_checks(ground: Runtime) -> Iterator[Check]:
     """What each sending domain publishes, and the policies of the organisation's sender where it has no such row."""
     from mailer.delivery import sender_dns
 

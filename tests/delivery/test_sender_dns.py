@@ -7,13 +7,14 @@ import dns.resolver
 import pytest
 from sqlalchemy import select
 
-from kairan import clock, queues, secrets
+from kairan import clock, installation, queues, secrets
 from kairan.database import Database
 from kairan.models.audit import AuditRow
 from kairan.models.sending import KeyState
 from mailer.delivery import dns_jobs, sender_dns, signing
 from mailer.delivery.dkim import record
 from mailer.delivery.sender_dns import DIFFERS, FOUND, MISSING, UNKNOWN, Record
+from mailer.ops import doctor
 from tests.support import dns_server
 from tests.support import ground as make
 from tests.support.ground import NOW
@@ -179,6 +180,7 @@ def test_new_keys_sign_when_their_records_stand(session, row, zone):
 def test_records_no_longer_needed_are_not_asked_for(session, row):
     before = len(_wanted(session, row))
     for key in signing.keys_of(session, row.id):
+        signing.activate(session, key, NOW - timedelta(days=9))
         signing.retire(session, key, NOW - timedelta(days=8))
     row.link_host = row.return_path = None
 
@@ -243,3 +245,17 @@ def test_a_worker_looks_and_the_published_key_signs(ground, zone, monkeypatch):
     asked = len(zone.asked)
     dns_jobs.look(domain_id)
     assert len(zone.asked) == asked
+
+
+def test_doctor_asks_the_same(ground, zone, monkeypatch):
+    monkeypatch.setattr(dns.resolver, "default_resolver", zone.resolver())
+    with ground.writing() as session:
+        installation.put(session, "sender", {"name": "", "email": "news@another.example"}, now=clock.now())
+        _publish(session, signing.add_domain(session, ground.secrets, "example.org", clock.now()), zone)
+    zone.put("_dmarc.example.org", "TXT", "v=DMARC1; p=sometimes")
+
+    checks = {check.what: check for check in doctor.dns_checks(ground)}
+
+    assert [what for what, check in checks.items() if check.good] == ["DKIM of example.org"]
+    assert "v=DMARC1; p=sometimes" in checks["DMARC of example.org"].says
+    assert "another.example is not published" in checks["SPF of another.example"].says

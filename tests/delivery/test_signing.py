@@ -103,6 +103,14 @@ def test_addresses_below_a_domain_are_signed_by_it_unless_they_have_their_own(se
     assert signed_by("") is None
 
 
+def test_a_domain_in_its_own_script_is_the_one_of_its_a_labels(session):
+    row = signing.add_domain(session, KEYS, "例え.テスト", NOW)
+
+    assert row.domain == "xn--r8jz45g.xn--zckzah"
+    assert signing.domain_of(session, "a@例え.テスト") is row
+    assert signing.domain_of(session, "a@xn--r8jz45g.xn--zckzah") is row
+
+
 def test_a_private_key_lies_sealed_at_its_own_row(session, domain):
     rsa, _ed25519 = signing.keys_of(session, domain.id)
     _activate_all(session, domain)
@@ -141,12 +149,14 @@ def test_the_old_record_stays_for_mails_on_their_way_and_then_goes(session, doma
 
 
 def test_a_person_may_insist_and_may_retire(session, domain):
-    rsa, _ed25519 = signing.keys_of(session, domain.id)
+    rsa, ed25519 = signing.keys_of(session, domain.id)
     signing.activate(session, rsa, NOW)
     assert signing.active_keys(session, domain.id, NOW) == [rsa]
 
     signing.retire(session, rsa, LATER)
     signing.activate(session, rsa, LATER)
+    signing.retire(session, ed25519, LATER)
+    assert signing.to_publish([rsa, ed25519], LATER) == [rsa]  # the other never signed anything
 
     assert signing.active_keys(session, domain.id, LATER) == []
     assert signing.signer_for(session, KEYS, "a@example.org", LATER) is None
