@@ -9,12 +9,13 @@ import os
 from collections import defaultdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from kairan.clock import database_now
 from kairan.database import Database
+from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.deliveries import Chunk, Delivery, Lane, Place, State
 from kairan.sql import among, insert, locked
 from mailer.delivery import chunks, journal, outcomes
@@ -24,6 +25,8 @@ from mailer.delivery.smtp import Reply
 
 SWEEP_S = 10
 STALE = timedelta(seconds=120)
+COMES_BACK = timedelta(days=1)
+"""how long after its end a campaign is taken up again for a delivery that a stopped lane put back"""
 ALARM_AFTER = timedelta(minutes=15)
 
 log = logging.getLogger(__name__)
@@ -33,8 +36,21 @@ def sweep(database: Database, folder: journal.Folder, now: datetime) -> list[int
     """One round: renews this host's lease, settles every dead lane. Returns those that were settled."""
     with database.writing() as session:
         renew_lease(session, folder)
+        _take_up_again(session, now)
     settled = [lane_id for lane_id in folder.lanes() if _settle_if_possible(database, folder, lane_id, now)]
     return settled + _settle_elsewhere(database, folder, now)
+
+
+def _take_up_again(session: Session, now: datetime) -> None:
+    """Campaigns that ended without a delivery that came back since: a lane that stood still, of a host that was given up, was told 4xx
+    after all, or had not begun it. Its row had been taken for uncertain, which does not hold a campaign's end."""
+    left = exists().where(Chunk.campaign_id == Campaign.id, Chunk.due_at.is_not(None))
+    session.execute(
+        update(Campaign)
+        .where(Campaign.status == CampaignStatus.SENT, Campaign.ended_at > now - COMES_BACK, left)
+        .values(status=CampaignStatus.SENDING, ended_at=None, updated_at=now),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def _settle_if_possible(database: Database, folder: journal.Folder, lane_id: int, now: datetime) -> bool:

@@ -4,9 +4,10 @@ A lane runs as RQ runs it, in a fork of a worker process; what a sweep and the s
 second, and hundreds of kills fit into minutes.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from kairan.models.audience import Member, Subscription
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.consent import Permission
 from kairan.models.deliveries import Chunk, Delivery, Provider, State
+from kairan.models.suppression import SuppressionReason
 from kairan.runtime import Runtime
 from mailer.campaigns import jobs as campaigns
 from mailer.delivery import chunks, jobs
@@ -26,6 +28,9 @@ from tests.faults.invariants import Line, Tally
 from tests.support import crashing_worker, fault_smtp
 from tests.support import ground as make
 from tests.support.crashing_worker import Horse, Worker
+from tests.support.installation import wait_for
+from unsubscribe import suppression
+from unsubscribe.waiting import wait_for_gated
 
 CHUNK = 20
 CONNECTIONS = 4
@@ -38,7 +43,6 @@ class Stage:
     ground: Runtime
     worker: Worker
     ledger: Path
-    environment: dict[str, str]
     total: Tally = field(default_factory=Tally)
     _lists: int = 0
 
@@ -69,6 +73,34 @@ class Stage:
 
     def sweep(self) -> None:
         jobs.settle_dead(self.ground)
+
+    def accepted(self) -> int:
+        """How many mails the server has accepted since the last campaign was made."""
+        return sum(line.kind == "D" for line in self.lines())
+
+    def while_it_goes_out(self, campaign_id: int, after: int, fault: Callable[[], object], **more: Any) -> int:
+        """A lane, and the fault as soon as `after` of its mails have been accepted. Returns how the lane ended."""
+        before = self.accepted()
+        horse = self.lane(campaign_id, **more)
+        wait_for("mails go out", lambda: self.accepted() >= before + after or horse.poll() is not None, 30, every=0.005)
+        fault()
+        return horse.wait()
+
+    def opt_out(self, member_ids: Sequence[int]) -> dict[str, int]:
+        """As the one-click does it: written and committed, then the wait, then the answer. Address → when it was answered."""
+        answered = {}
+        for member_id in member_ids:
+            with self.ground.writing() as session:
+                suppression.suppress(session, member_id, SuppressionReason.UNSUBSCRIBED, now=clock.now())
+                email = session.get_one(Member, member_id).email
+            wait_for_gated(self.ground.database, member_id)
+            answered[email] = time.monotonic_ns()
+        return answered
+
+    def members(self, campaign_id: int) -> list[int]:
+        with self.ground.reading() as session:
+            wanted = select(Delivery.member_id).where(Delivery.campaign_id == campaign_id).order_by(Delivery.number)
+            return list(session.execute(wanted).scalars())
 
     def hurry(self, campaign_id: int) -> None:
         """What waits for a later time is due now: half a minute, a quarter of an hour, a broken provider's minute."""
@@ -127,24 +159,34 @@ def _add_members(session: Any, into: Any, emails: list[str], now: Any) -> None:
 
 @contextmanager
 def on(
-    database_url: str, redis_url: str, folder: Path, *, server_options: Sequence[str] = (), smtp_url: str | None = None, chunk: int = CHUNK
+    database_url: str,
+    redis_url: str,
+    folder: Path,
+    *,
+    server: fault_smtp.Process | None = None,
+    smtp_url: str | None = None,
+    worker: Mapping[str, str] | None = None,
+    prefix: tuple[str, ...] = (),
 ) -> Iterator[Stage]:
-    """A stage on this database: its server and its worker are processes of their own."""
-    ledger = folder / "ledger"
-    with fault_smtp.as_process(ledger, *server_options) as server, small_chunks(chunk):
-        given = make.make_settings(database_url, folder, redis=redis_url, smtp=smtp_url or server.url)
+    """A stage on this database: its server and its worker are processes of their own. `worker`: settings that only the worker has, as when
+    it reaches the database another way; `prefix`: a command before the worker's."""
+    with ExitStack() as stack:
+        target = server or stack.enter_context(fault_smtp.as_process(folder / "ledger"))
+        stack.enter_context(small_chunks(CHUNK))
+        given = make.make_settings(database_url, folder, redis=redis_url, smtp=smtp_url or target.url)
+        journal_dir = (worker or {}).get("KAIRAN_JOURNAL_DIR")
         environment = {
             "KAIRAN_DATA_DIR": str(folder),
             "KAIRAN_DATABASE_URL": database_url,
             "KAIRAN_REDIS_URL": redis_url,
             "KAIRAN_SMTP_URL": given.smtp_url,
             "KAIRAN_SECRET_KEY": make.SECRET,
+            **(worker or {}),
         }
-        with make.running(given) as ground:
-            with ground.writing() as session:
-                make.make_organisation(session)
-            with crashing_worker.running(environment, chunk=chunk) as worker:
-                yield Stage(ground, worker, ledger, environment)
+        ground = stack.enter_context(make.running(replace(given, journal_dir=Path(journal_dir)) if journal_dir else given))
+        with ground.writing() as session:
+            make.make_organisation(session)
+        yield Stage(ground, stack.enter_context(crashing_worker.running(environment, chunk=CHUNK, prefix=prefix)), target.ledger_path)
 
 
 @contextmanager

@@ -167,6 +167,8 @@ def _horse(order: dict[str, Any]) -> None:
     runtime.runtime().forget()
     if order.get("crash"):
         plant(Crash.parse(order["crash"]))
+    if order.get("clock_s"):
+        _move_clock(order["clock_s"])
     for path, value in order.get("constants", {}).items():
         module, _, name = path.rpartition(".")
         setattr(importlib.import_module(module), name, value)
@@ -175,6 +177,20 @@ def _horse(order: dict[str, Any]) -> None:
 
         resource.setrlimit(getattr(resource, name), (value, value))
     WORK[order["work"]](order["campaign"], order.get("seconds", 20.0))
+
+
+def _move_clock(seconds: float) -> None:
+    """The machine's clock is wrong by so much in this process; monotonic time is not, as after a step of the system clock."""
+    from datetime import datetime, timedelta, tzinfo
+
+    from kairan import clock
+
+    class Wrong:
+        @staticmethod
+        def now(zone: tzinfo) -> datetime:
+            return datetime.now(zone) + timedelta(seconds=seconds)
+
+    clock.datetime = Wrong  # type: ignore[misc,assignment,attr-defined]
 
 
 def dies_with_parent_now() -> None:
@@ -197,13 +213,15 @@ def _main() -> None:
     ground = runtime.runtime()
     ground.database.dispose()
     living: set[int] = set()
+    waiting = b""
     while True:
-        ready, _, _ = select.select([sys.stdin], [], [], 0.005 if living else None)
+        ready, _, _ = select.select([0], [], [], 0.005 if living else None)
         if ready:
-            line = sys.stdin.readline()
-            if not line:
+            piece = os.read(0, 65_536)
+            if not piece:
                 return
-            living.add(_fork(json.loads(line)))
+            *orders, waiting = (waiting + piece).split(b"\n")
+            living.update(_fork(json.loads(order)) for order in orders)
         _reap(living)
 
 
@@ -258,6 +276,12 @@ class Horse:
             self.worker.hear()
         return self.code
 
+    def poll(self) -> int | None:
+        """How it ended, None while it runs."""
+        while self.code is None and self.worker.has_news():
+            self.worker.hear()
+        return self.code
+
     def wait_until_stopped(self) -> bool:
         """False: it ended without having come to the point."""
         while self.code is None and not self.stopped:
@@ -273,18 +297,19 @@ class Horse:
 class Worker:
     """The running worker process."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
         self._horses: dict[int, Horse] = {}
+        self._heard = b""
 
     @property
-    def _out(self) -> IO[str]:
+    def _out(self) -> IO[bytes]:
         assert self._process.stdout is not None
         return self._process.stdout
 
     def start(self, work: str, campaign_id: int = 0, crash: str = "", **more: Any) -> Horse:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"work": work, "campaign": campaign_id, "crash": crash, **more}) + "\n")
+        self._process.stdin.write(json.dumps({"work": work, "campaign": campaign_id, "crash": crash, **more}).encode() + b"\n")
         self._process.stdin.flush()
         before = set(self._horses)
         while not (new := set(self._horses) - before):
@@ -294,10 +319,19 @@ class Worker:
     def run(self, work: str, campaign_id: int = 0, crash: str = "", **more: Any) -> int:
         return self.start(work, campaign_id, crash, **more).wait()
 
+    def living(self) -> list[Horse]:
+        return [horse for horse in self._horses.values() if horse.poll() is None]
+
+    def has_news(self) -> bool:
+        return b"\n" in self._heard or bool(select.select([self._out], [], [], 0)[0])
+
     def hear(self) -> None:
         """One line from the worker."""
-        line = self._out.readline()
-        assert line, "the worker process ended"
+        while b"\n" not in self._heard:
+            piece = os.read(self._out.fileno(), 65_536)
+            assert piece, "the worker process ended"
+            self._heard += piece
+        line, _, self._heard = self._heard.partition(b"\n")
         told = json.loads(line)
         if told["event"] == "forked":
             self._horses[told["pid"]] = Horse(told["pid"], self)
@@ -317,7 +351,6 @@ def running(environment: Mapping[str, str], *, chunk: int | None = None, prefix:
         env={**clean, **environment, **extra},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
         preexec_fn=dies_with_parent(signal.SIGKILL),
     )
     try:
