@@ -33,7 +33,7 @@ ifdef SSL_CERT_FILE
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format screenshots bench setup dev built assets catalogues browser lock wheel clean
+.PHONY: help demo test test-all faults check format screenshots bench setup dev built assets catalogues browser lock wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -47,6 +47,9 @@ test: dev built browser ## all tests but the slow ones (ARGS="-k word")
 
 test-all: dev built browser ## all tests
 	$(PY) -m pytest -n 2 $(ARGS)
+
+faults: dev built ## kills, drops, stops, locks, full disks on both databases: writes docs/reliability.md's table (half an hour)
+	@nice -n 10 $(PY) -m tests.faults.matrix $(ARGS)
 
 check: dev ## ruff, mypy, import layers
 	$(V)/bin/ruff check .

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from kairan import clock
 from kairan.runtime import Runtime
@@ -31,6 +31,7 @@ class Scheduler:
         self.ground = ground
         self.stopping = False
         self._told: dict[str, float] = {}
+        self._lock: Connection | None = None
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -65,19 +66,29 @@ class Scheduler:
                 os.close(handle)
             return
         with self.ground.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            self._connection = connection
+            connection.detach()  # the lock is this connection's: it ends with it, and must not go back into the pool with it
+            self._lock = connection
             yield bool(connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar_one())
 
     def _work(self) -> None:
         tasks: list[list[object]] = [[0.0, every, task] for every, task in self._tasks()]
+        look_at = 0.0
         while not self.stopping:
             now = time.monotonic()
+            if now >= look_at:
+                look_at = now + TICK_S
+                self._still_alone()
             for entry in tasks:
                 due, every, task = entry
                 if now >= due:  # type: ignore[operator]
                     entry[0] = now + every  # type: ignore[operator]
                     self._do(task)  # type: ignore[arg-type]
             time.sleep(0.05)
+
+    def _still_alone(self) -> None:
+        """Raises where the database has ended the connection that holds the lock: then another scheduler may work by now."""
+        if self._lock is not None:
+            self._lock.execute(text("SELECT 1"))
 
     def _tasks(self) -> list[tuple[float, Callable[[], None]]]:
         from mailer.campaigns import jobs as campaigns

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from kairan.models.audience import Member
 from kairan.models.deliveries import Delivery, State
+from tests.faults import invariants
 from tests.faults.conftest import Sending
 from tests.support.installation import wait_for
 
@@ -77,6 +78,8 @@ def _check(sending: Sending, kills: int) -> dict[str, int]:
     assert told_accepted <= set(accepted)  # I3: nothing is called accepted that was not
     assert set(accepted) <= told_accepted | uncertain
     assert len(uncertain) <= CONNECTIONS * kills  # I5
+    tally = invariants.Tally(recipients=sending.count, uncertain=len(uncertain), bound=CONNECTIONS * kills, kills=kills)
+    invariants.note(tally, "SQLite" if sending.ground.database.is_sqlite else "PostgreSQL")
     return states
 
 

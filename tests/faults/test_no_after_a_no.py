@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from kairan.models.audience import Member
 from kairan.models.campaigns import Campaign
+from tests.faults import invariants
 from tests.faults.conftest import Sending
 from tests.support.installation import wait_for
 
@@ -67,6 +68,9 @@ def _check(sending: Sending, noes: int) -> None:
         campaign = session.get_one(Campaign, sending.campaign_id)
     # Who said no before the snapshot came to them has no delivery and is counted with the reason.
     assert sum(sending.states().values()) == campaign.audience
+    invariants.note(
+        invariants.Tally(recipients=sending.count, after_a_no=len(gone)), "SQLite" if sending.ground.database.is_sqlite else "PostgreSQL"
+    )
     assert campaign.audience + campaign.left_out.get("unsubscribed", 0) == sending.count
 
 

@@ -1,5 +1,6 @@
 """Whatever a mail server does at any step, each delivery gets the state that follows from it, and nobody gets a mail twice (F4–F6)."""
 
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -109,3 +110,22 @@ def test_a_reply_with_a_zero_byte_can_be_recovered_from_the_journal(stage: Stage
 
     assert stage.states(campaign_id).get("rejected", 0) >= 1
     stage.check(campaign_id, bound=4, kills=1)
+
+
+DROPS = ("drop-mail", "drop-rcpt", "drop-data", "rst-mail", "rst-rcpt", "rst-data", "garbage-rcpt", "partial-data", "421-rcpt", "421-dot")
+DROPS_AT_THE_DOT = ("drop-dot", "rst-dot", "lose-dot", "partial-dot", "drop-body", "reply-drop")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("seed", range(5))
+def test_hundreds_of_dropped_connections_double_nothing(stage: Stage, seed: int) -> None:
+    chance = random.Random(seed)
+    words = [f"{chance.choice(DROPS)}-x{chance.randint(1, 3)}" for _ in range(150)] + [chance.choice(DROPS_AT_THE_DOT) for _ in range(20)]
+    chance.shuffle(words)
+    campaign_id = stage.campaign(words, count=40)
+
+    stage.finish(campaign_id, rounds=40)
+
+    drops = stage.check(campaign_id, bound=20).drops
+    assert drops >= 200

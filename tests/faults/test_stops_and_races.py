@@ -7,7 +7,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from kairan import clock
 from kairan.models.campaigns import CampaignStatus
@@ -15,6 +16,7 @@ from kairan.models.deliveries import Chunk, Delivery, State
 from kairan.models.deliveries import Lane as LaneRow
 from mailer.campaigns import jobs, lifecycle, sending
 from mailer.delivery import journal
+from mailer.ops.scheduler import Scheduler
 from tests.faults.stage import CONNECTIONS, Stage
 
 STOPS = [
@@ -151,14 +153,29 @@ def test_a_double_click_on_send_starts_one_campaign(stage: Stage) -> None:
 
 
 def test_of_two_schedulers_one_works(stage: Stage) -> None:
-    from mailer.ops.scheduler import Scheduler
-
     first, second = Scheduler(stage.ground), Scheduler(stage.ground)
 
     with first._alone() as one, second._alone() as other:
         assert (one, other) == (True, False)
     with second._alone() as other:
         assert other
+
+
+@pytest.mark.slow
+def test_a_scheduler_whose_lock_the_database_ended_begins_again(stage: Stage) -> None:
+    if stage.ground.database.is_sqlite:
+        pytest.skip("a file lock ends with its process alone")
+    first, second = Scheduler(stage.ground), Scheduler(stage.ground)
+
+    with first._alone() as one:
+        assert one
+        with stage.ground.database.engine.connect() as connection:
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+            connection.execute(text(ended))
+        with pytest.raises(SQLAlchemyError):
+            first._still_alone()
+        with second._alone() as other:
+            assert other
 
 
 @pytest.mark.slow

@@ -142,5 +142,7 @@ def to(target: tuple[str, int] | str) -> Iterator[ChaosProxy]:
     try:
         yield proxy
     finally:
+        proxy.black_hole = False
+        proxy.reset_all()
         loop.call_soon_threadsafe(task.cancel)
         thread.join(5)
