@@ -37,6 +37,8 @@ class Member(Base):
     last_name: Mapped[str] = mapped_column(String(200), default="")
     locale: Mapped[str] = mapped_column(String(16), default="")
     """`ja`, `en-GB`…; empty: the installation's language"""
+    time_zone: Mapped[str | None] = mapped_column(String(64))
+    """`Asia/Tokyo`…; NULL: not known, so the campaign's zone holds"""
     attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
     format: Mapped[str] = mapped_column(String(4), default=Format.HTML)
     recording: Mapped[str] = mapped_column(String(10), default=Recording.IDENTIFIED)

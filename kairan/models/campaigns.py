@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, Index, SmallInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from kairan.models.audience import Recording
-from kairan.models.base import Base, big, id_key
+from kairan.models.base import Base, BigId, big, id_key
 
 
 class CampaignStatus(StrEnum):
@@ -26,7 +26,7 @@ class Campaign(Base):
     """One mail to many members. What it says is in its revisions; `revision` names the one that holds."""
 
     __tablename__ = "campaigns"
-    __table_args__ = (Index(None, "status", "due_at"),)
+    __table_args__ = (Index(None, "status", "due_at"), Index(None, "series_id", "occurrence", unique=True))
 
     id: Mapped[id_key]
     name: Mapped[str] = mapped_column(String(200))
@@ -41,6 +41,21 @@ class Campaign(Base):
     due_wall: Mapped[str | None] = mapped_column(String(16))
     """the wall time asked for, `2026-11-24T09:00`, with its zone: a change of the zone's rules moves due_at, not the wall time"""
     due_zone: Mapped[str | None] = mapped_column(String(64))
+    local_time: Mapped[bool] = mapped_column(default=False)
+    """each member gets it at due_wall of their own zone; those without one at due_wall in due_zone"""
+    send_window: Mapped[dict[str, Any] | None]
+    """kairan.walltime.Window as a document; NULL: at any hour"""
+    per_hour: Mapped[int | None]
+    """mails an hour at most; NULL: as fast as it goes"""
+    rate_slot: Mapped[big] = mapped_column(default=0)
+    """the slice of time that `rate_used` counts in, in seconds since 1970"""
+    rate_used: Mapped[int] = mapped_column(default=0)
+    last_due_at: Mapped[datetime | None]
+    """when the last of the deliveries was due as they were written: a campaign by local time goes out until then"""
+    series_id: Mapped[int | None] = mapped_column(BigId)
+    """of the pattern (`occurrence` is NULL) and of each occurrence. No foreign key: SQLite adds none to a table that is there"""
+    occurrence: Mapped[str | None] = mapped_column(String(16))
+    """the wall time that makes this one of a series; unique in it, so two schedulers make it once"""
     paused_reason: Mapped[str | None] = mapped_column(String(40))
     """a key of mailer.campaigns.lifecycle.PAUSE_REASONS, NULL when a person paused it"""
     paused_detail: Mapped[str | None] = mapped_column(Text)
@@ -57,6 +72,37 @@ class Campaign(Base):
     updated_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+
+class SeriesState(StrEnum):
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+class Series(Base):
+    """A mail that goes out again and again: its pattern is a draft, and each occurrence a copy of it that is a campaign like any other."""
+
+    __tablename__ = "series"
+    __table_args__ = (Index(None, "state", "next_at"),)
+
+    id: Mapped[id_key]
+    pattern_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), unique=True)
+    state: Mapped[str] = mapped_column(String(10), default=SeriesState.ACTIVE)
+    rule: Mapped[dict[str, Any]]
+    """mailer.campaigns.recurrence.Rule as a document"""
+    zone: Mapped[str] = mapped_column(String(64))
+    next_wall: Mapped[str | None] = mapped_column(String(16))
+    """the next occurrence that is not made yet; NULL: there is none"""
+    next_at: Mapped[datetime | None]
+    """when that one starts, UTC"""
+    missed: Mapped[int] = mapped_column(default=0)
+    """occurrences that nobody made in time: they are not sent late"""
+    missed_wall: Mapped[str | None] = mapped_column(String(16))
+    """the last of them"""
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
 
 
 class CampaignList(Base):

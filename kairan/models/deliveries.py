@@ -63,8 +63,19 @@ class Delivery(Base):
     """when the state became final, by the clock of who recorded it"""
 
 
+class ZoneTime(Base):
+    """When the members of one zone get a campaign by local time. Written before the deliveries, gone when they are written."""
+
+    __tablename__ = "zone_times"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), primary_key=True)
+    zone: Mapped[str] = mapped_column(String(64), primary_key=True)
+    due_at: Mapped[datetime]
+
+
 class Chunk(Base):
-    """2,000 deliveries that a lane takes together. `due_at` is the least of its queued and deferred rows; NULL: nothing to do."""
+    """2,000 deliveries that a lane takes together. `due_at` is the least of its queued and deferred rows, or when the campaign's send
+    window opens if that is later; NULL: nothing to do."""
 
     __tablename__ = "chunks"
     __table_args__ = (Index(None, "campaign_id", "due_at"), Index(None, "lane_id"))

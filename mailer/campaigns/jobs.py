@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session
 
-from kairan import clock, queues
+from kairan import clock, i18n, installation, queues
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.runtime import Runtime, runtime
-from mailer.campaigns import compilation, lifecycle
+from mailer.campaigns import compilation, lifecycle, preflight, restored, schedule, series
+from mailer.delivery import holds, snapshot, uncertain, zone_times
 from mailer.delivery import jobs as sending
-from mailer.delivery import snapshot, uncertain
 from unsubscribe.waiting import LONGEST_S, wait_until_quiet
 
 START = "mailer.campaigns.jobs.start_due"
@@ -32,6 +32,7 @@ def start_due() -> None:
     ground = runtime()
     with ground.writing() as session:
         now = clock.now()
+        schedule.keep_wall_times(session, now=now)
         for campaign_id in lifecycle.hold_late(session, now=now):
             log.warning("campaign held: its start was missed", extra={"campaign": campaign_id})
         for campaign_id in lifecycle.due(session, now):
@@ -51,6 +52,11 @@ def begin(campaign_id: int) -> None:
     ground = runtime()
     with ground.writing() as session:
         compilation.compile_campaign(session, session.get_one(Campaign, campaign_id), ground.settings.base_url)
+    with ground.reading() as session:
+        times = snapshot.prepare(session, campaign_id, clock.now())
+    if times:
+        with ground.writing() as session:
+            zone_times.write(session, campaign_id, times)
     rung = 0
     while True:
         with ground.writing() as session:
@@ -116,8 +122,11 @@ def decide_uncertain(ground: Runtime, campaign_id: int, *, again: bool) -> int:
 
 def tick(ground: Runtime) -> None:
     """What time itself brings (every few seconds, from each worker and the scheduler): starts, ends, bells that nobody heard."""
+    restored.guard(ground, clock.now())
+    make_occurrences(ground)
     with ground.reading() as session:
         now = clock.now()
+        windowed = bool(holds.with_window(session))
         wanted = bool(lifecycle.due(session, now)) or _broken_off(session, now)
         sending_now = list(session.execute(select(Campaign.id).where(Campaign.status == CampaignStatus.SENDING)).scalars())
         cancelled = list(session.execute(_cancelled_lately(now)).scalars())
@@ -130,7 +139,27 @@ def tick(ground: Runtime) -> None:
     for campaign_id in cancelled:
         with ground.writing() as session:
             lifecycle.cancel_waiting(session, campaign_id, now=clock.now())
+    if windowed:
+        with ground.writing() as session:
+            holds.postpone_closed(session, clock.now())
     sending.ring_waiting(ground, BELLS)
+
+
+def make_occurrences(ground: Runtime) -> None:
+    """The next campaign of each series whose time is near, checked like any other: one with an error waits for a person."""
+    with ground.reading() as session:
+        due = series.due(session, clock.now())
+    for series_id in due:
+        with ground.writing() as session:
+            made = series.make_occurrence(session, series_id, now=clock.now())
+            if made is None:
+                continue
+            log.info("occurrence made", extra={"series": series_id, "campaign": made.id})
+            with i18n.speaking(installation.get(session, "language")):
+                found = preflight.check(session, made.id, ground.settings, now=clock.now())
+            errors = [finding.message for finding in found if finding.level == "error"]
+            if errors:
+                lifecycle.hold(session, made.id, "findings", " ".join(errors)[:1_000], now=clock.now())
 
 
 def _broken_off(session: Session, now: datetime) -> bool:
@@ -152,7 +181,12 @@ def _cancelled_lately(now: datetime) -> Select[int]:
 
 
 def housekeeping(ground: Runtime) -> None:
-    """Once a minute: deliveries of unknown outcome whose member has opened or clicked since have arrived."""
+    """Once a minute: wall times under new rules; deliveries of unknown outcome whose member has opened or clicked since have arrived."""
+    with ground.reading() as session:
+        moved = schedule.out_of_date(session)
+    if moved:
+        with ground.writing() as session:
+            schedule.keep_wall_times(session, now=clock.now())
     with ground.reading() as session:
         recent = select(Campaign.id).where(
             Campaign.status.in_([CampaignStatus.SENDING, CampaignStatus.PAUSED, CampaignStatus.SENT]),

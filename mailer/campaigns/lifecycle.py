@@ -5,14 +5,15 @@ draft → scheduled → sending → sent          paused and cancelled branch of
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import exists, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from kairan.i18n import lazy_gettext
 from kairan.models.audience import List, Recording
-from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus
-from kairan.models.deliveries import Chunk, Delivery, State
+from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus, Series, SeriesState
+from kairan.models.deliveries import Chunk, Delivery, Lane, State
 from kairan.sql import locked
 from mailer.campaigns import revisions
 from mailer.campaigns.revisions import Content
@@ -21,7 +22,9 @@ MOVES: dict[CampaignStatus, frozenset[CampaignStatus]] = {
     CampaignStatus.DRAFT: frozenset({CampaignStatus.SCHEDULED, CampaignStatus.CANCELLED}),
     CampaignStatus.SCHEDULED: frozenset({CampaignStatus.SENDING, CampaignStatus.DRAFT, CampaignStatus.CANCELLED, CampaignStatus.PAUSED}),
     CampaignStatus.SENDING: frozenset({CampaignStatus.PAUSED, CampaignStatus.SENT, CampaignStatus.CANCELLED}),
-    CampaignStatus.PAUSED: frozenset({CampaignStatus.SENDING, CampaignStatus.CANCELLED, CampaignStatus.SENT}),
+    CampaignStatus.PAUSED: frozenset(
+        {CampaignStatus.SENDING, CampaignStatus.CANCELLED, CampaignStatus.SENT, CampaignStatus.SCHEDULED}
+    ),  # back to scheduled only where a restored backup held it before its time
     CampaignStatus.SENT: frozenset({CampaignStatus.SENDING}),  # only to send uncertain deliveries again
     CampaignStatus.CANCELLED: frozenset(),
 }
@@ -36,10 +39,17 @@ PAUSE_REASONS = {
     "clock": lazy_gettext("The clock of a sending machine jumped, so times and deadlines cannot be trusted."),
     "journal": lazy_gettext("The disk of the sending journal is full or broken."),
     "late": lazy_gettext("The start was missed by more than six hours, so a person must confirm it."),
+    "missed": lazy_gettext("This occurrence was missed by more than an hour. It is not sent late unless a person says so."),
+    "findings": lazy_gettext("The check before the send found errors, so this occurrence waits for a person."),
+    "restored": lazy_gettext(
+        "The database was restored or copied. Mails sent since that backup are not known here; going on could send them again."
+    ),
 }
 
 UNDO_S = 60
 LATE = timedelta(hours=6)
+OCCURRENCE_LATE = timedelta(hours=1)
+"""for one of a series the next is not far"""
 
 
 class MoveRefused(Exception):
@@ -119,10 +129,30 @@ def copy(session: Session, campaign_id: int, name: str, *, now: datetime, by: in
 
 
 def schedule(
-    session: Session, campaign_id: int, due_at: datetime, *, now: datetime, wall: str | None = None, zone: str | None = None
+    session: Session,
+    campaign_id: int,
+    due_at: datetime,
+    *,
+    now: datetime,
+    wall: str | None = None,
+    zone: str | None = None,
+    local_time: bool = False,
+    send_window: dict[str, Any] | None = None,
+    per_hour: int | None = None,
 ) -> None:
     """draft → scheduled. The caller has shown the pre-flight's findings. Raises MoveRefused (also for a double click)."""
-    _move(session, campaign_id, [CampaignStatus.DRAFT], CampaignStatus.SCHEDULED, now, due_at=due_at, due_wall=wall, due_zone=zone)
+    if _is_pattern(session, campaign_id):
+        raise MoveRefused(CampaignStatus.DRAFT, CampaignStatus.SCHEDULED)
+    asked = {"local_time": local_time, "send_window": send_window or null(), "per_hour": per_hour}
+    _move(
+        session, campaign_id, [CampaignStatus.DRAFT], CampaignStatus.SCHEDULED, now, due_at=due_at, due_wall=wall, due_zone=zone, **asked
+    )  # fmt: skip
+
+
+def _is_pattern(session: Session, campaign_id: int) -> bool:
+    """Of a series that has not ended: only its occurrences are sent."""
+    live = Series.pattern_id == campaign_id, Series.state != SeriesState.ENDED
+    return bool(session.execute(select(exists().where(*live))).scalar_one())
 
 
 def unschedule(session: Session, campaign_id: int, *, now: datetime) -> None:
@@ -140,13 +170,46 @@ def start(session: Session, campaign_id: int, *, now: datetime) -> bool:
 
 
 def hold_late(session: Session, *, now: datetime) -> list[int]:
-    """scheduled → paused, for starts that were missed by more than six hours: a machine that was off, or a restored backup whose
-    campaigns went out long ago (listmonk #1801 sent them again). A person resumes or cancels."""
-    late = Campaign.status == CampaignStatus.SCHEDULED, Campaign.due_at < now - LATE
+    """scheduled → paused, for starts that were missed by more than six hours (an occurrence: by one): a machine that was off, or a
+    restored backup whose campaigns went out long ago (listmonk #1801 sent them again). A person resumes or cancels."""
+    is_one_of_many = Campaign.occurrence.is_not(None)
+    bounds = (("missed", is_one_of_many, OCCURRENCE_LATE), ("late", ~is_one_of_many, LATE))
+    held: list[int] = []
+    for reason, which, bound in bounds:
+        found = session.execute(
+            update(Campaign)
+            .where(Campaign.status == CampaignStatus.SCHEDULED, which, Campaign.due_at < now - bound)
+            .values(status=CampaignStatus.PAUSED, paused_reason=reason, started_at=now, updated_at=now)
+            .returning(Campaign.id)
+        )
+        held += found.scalars()
+    return held + _hold_stopped(session, now)
+
+
+def _hold_stopped(session: Session, now: datetime) -> list[int]:
+    """By local time a campaign starts again and again for a day: one that had mail due for six hours and no lane in them is late too."""
+    waiting = exists().where(Chunk.campaign_id == Campaign.id, Chunk.lane_id.is_(None), Chunk.due_at < now - LATE)
+    served = exists().where(Lane.campaign_id == Campaign.id, Lane.heartbeat_at > now - LATE)
     found = session.execute(
         update(Campaign)
-        .where(*late)
-        .values(status=CampaignStatus.PAUSED, paused_reason="late", started_at=now, updated_at=now)
+        .where(Campaign.status == CampaignStatus.SENDING, Campaign.local_time.is_(True), Campaign.updated_at < now - LATE, waiting, ~served)
+        .values(status=CampaignStatus.PAUSED, paused_reason="late", updated_at=now)
+        .returning(Campaign.id)
+    )
+    return list(found.scalars())
+
+
+def hold(session: Session, campaign_id: int, reason: str, detail: str, *, now: datetime) -> None:
+    """scheduled → paused, before its time: resumed by a person it is scheduled again, or starts if that time is over."""
+    _move(session, campaign_id, [CampaignStatus.SCHEDULED], CampaignStatus.PAUSED, now, paused_reason=reason, paused_detail=detail)
+
+
+def hold_all(session: Session, reason: str, *, now: datetime) -> list[int]:
+    """Everything scheduled or on its way → paused. One that was scheduled goes back to its time when a person resumes it."""
+    found = session.execute(
+        update(Campaign)
+        .where(Campaign.status.in_([CampaignStatus.SCHEDULED, CampaignStatus.SENDING]))
+        .values(status=CampaignStatus.PAUSED, paused_reason=reason, updated_at=now)
         .returning(Campaign.id)
     )
     return list(found.scalars())
@@ -169,8 +232,13 @@ def pause(session: Session, campaign_id: int, *, now: datetime) -> None:
 
 
 def resume(session: Session, campaign_id: int, *, now: datetime) -> None:
-    """paused → sending. The caller has waited 1.1 s while it was still paused if it had been edited (see resume_after_edit)."""
-    _move(session, campaign_id, [CampaignStatus.PAUSED], CampaignStatus.SENDING, now, paused_reason=None, paused_detail=None)
+    """paused → sending, or scheduled where it was held before its time. The caller has waited 1.1 s while it was still paused if it had
+    been edited (see resume_after_edit)."""
+    campaign = session.get_one(Campaign, campaign_id, populate_existing=True)
+    is_early = campaign.started_at is None and campaign.due_at is not None and campaign.due_at > now
+    after = CampaignStatus.SCHEDULED if is_early else CampaignStatus.SENDING
+    started = {} if campaign.started_at or is_early else {"started_at": now}
+    _move(session, campaign_id, [CampaignStatus.PAUSED], after, now, paused_reason=None, paused_detail=None, **started)
 
 
 def cancel(session: Session, campaign_id: int, *, now: datetime) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from kairan.models.audience import Member
 from kairan.models.deliveries import Chunk, Delivery, State
 from kairan.sql import locked
+from mailer.delivery import holds
 
 CHUNK = 2_000
 """deliveries a chunk; chunk k holds the numbers (k-1)*CHUNK+1 … k*CHUNK"""
@@ -28,7 +29,10 @@ class Waiting:
 
 
 def claim(session: Session, campaign_id: int, lane_id: int, now: datetime) -> Chunk | None:
-    """Takes a free chunk that is due, the longest due first."""
+    """Takes a free chunk that is due, the longest due first; None also while the campaign's send window or hourly limit holds it."""
+    held = holds.of(session, campaign_id)
+    if held is not None and not holds.lets_claim(session, campaign_id, held, now):
+        return None
     free = (
         select(Chunk)
         .where(Chunk.campaign_id == campaign_id, Chunk.lane_id.is_(None), Chunk.due_at <= now)
@@ -38,6 +42,8 @@ def claim(session: Session, campaign_id: int, lane_id: int, now: datetime) -> Ch
     chunk = session.execute(locked(free, session, skip=True)).scalar_one_or_none()
     if chunk is not None:
         chunk.lane_id = lane_id
+        if held is not None:
+            holds.hold_back(session, chunk, held, now)
     return chunk
 
 

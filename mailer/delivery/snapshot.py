@@ -6,13 +6,16 @@ given once. Deliveries are never removed again: what follows is states.
 
 from datetime import datetime
 
-from sqlalchemy import func, insert, literal, select, text
+from sqlalchemy import and_, func, insert, literal, select, text
 from sqlalchemy.orm import Session
 
+from kairan import installation
+from kairan.models.audience import Member
 from kairan.models.campaigns import Campaign, CampaignStatus
-from kairan.models.deliveries import Chunk, Delivery, State
+from kairan.models.deliveries import Chunk, Delivery, State, ZoneTime
 from kairan.sql import is_sqlite, locked
 from mailer.audience import selection
+from mailer.delivery import zone_times
 from mailer.delivery.chunks import CHUNK
 
 
@@ -28,24 +31,45 @@ def take_piece(session: Session, campaign_id: int, now: datetime) -> bool:
     return written == CHUNK
 
 
+def prepare(session: Session, campaign_id: int, now: datetime) -> dict[str, datetime]:
+    """Before the first piece, for a campaign by members' clocks: when each zone gets it. Give it to `zone_times.write`."""
+    campaign = session.get_one(Campaign, campaign_id)
+    if campaign.snapshot_at is not None or campaign.audience:
+        return {}
+    return zone_times.of_every_zone(campaign, installation.get(session, "time_zone"), now)
+
+
 def _write_deliveries(session: Session, campaign: Campaign, now: datetime) -> int:
     first = campaign.audience + 1
     chosen = selection.recipients(campaign.id, now, after=campaign.snapshot_after, limit=CHUNK).subquery()
     number = (literal(campaign.audience) + func.row_number().over(order_by=chosen.c.id)).label("number")
+    due_at = literal(zone_times.for_members_without(campaign, installation.get(session, "time_zone"), now), Delivery.due_at.type)
+    is_by_zone = zone_times.differ(campaign)
     rows = select(
-        literal(campaign.id), number, chosen.c.id, chosen.c.address_key, literal(int(State.QUEUED)), literal(now, Delivery.due_at.type),
-        literal(0), literal(0),
+        literal(campaign.id), number, chosen.c.id, chosen.c.address_key, literal(int(State.QUEUED)),
+        func.coalesce(ZoneTime.due_at, due_at) if is_by_zone else due_at, literal(0), literal(0),
     )  # fmt: skip
+    if is_by_zone:
+        there = and_(ZoneTime.campaign_id == campaign.id, ZoneTime.zone == Member.time_zone)
+        rows = rows.select_from(chosen).join(Member, Member.id == chosen.c.id).outerjoin(ZoneTime, there)
     columns = ["campaign_id", "number", "member_id", "address_key", "state", "due_at", "fence", "tries"]
     session.execute(insert(Delivery).from_select(columns, rows))
-    last, member = session.execute(
-        select(func.max(Delivery.number), func.max(Delivery.member_id)).where(Delivery.campaign_id == campaign.id, Delivery.number >= first)
+    return _write_chunk(session, campaign, first)
+
+
+def _write_chunk(session: Session, campaign: Campaign, first: int) -> int:
+    last, member, earliest, latest = session.execute(
+        select(func.max(Delivery.number), func.max(Delivery.member_id), func.min(Delivery.due_at), func.max(Delivery.due_at)).where(
+            Delivery.campaign_id == campaign.id, Delivery.number >= first
+        )
     ).one()
     if last is None:
         return 0
-    session.add(Chunk(campaign_id=campaign.id, number=(first - 1) // CHUNK + 1, first=first, last=last, due_at=now))
+    session.add(Chunk(campaign_id=campaign.id, number=(first - 1) // CHUNK + 1, first=first, last=last, due_at=earliest))
     campaign.audience = last
     campaign.snapshot_after = member
+    if latest is not None and (campaign.last_due_at is None or campaign.last_due_at < latest):
+        campaign.last_due_at = latest
     return int(last) - first + 1
 
 
@@ -53,6 +77,7 @@ def settle(session: Session, campaign_id: int, now: datetime) -> None:
     """After the last piece: who was left out and why."""
     campaign = session.get_one(Campaign, campaign_id)
     _reached, campaign.left_out = selection.count(session, campaign_id, now)
+    zone_times.forget(session, campaign_id)
     session.flush()
     look_again(session)
 

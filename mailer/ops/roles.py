@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from kairan import database, runtime, settings
+from kairan import clock, database, runtime, settings
 from kairan.settings import SettingError, Settings
 from mailer.ops import valkey
 from mailer.ops.supervision import Child, Supervisor, python
@@ -57,9 +57,11 @@ def worker_children(lanes: int) -> list[Child]:
 
 def run_workers(lanes: int) -> None:
     """`kairan worker -n N`: N lane processes, one for mail, one for other work, and the sweeps of this host."""
+    from mailer.campaigns import restored
     from mailer.ops.sweep import EVERY_S, Sweep
 
     ground = wait_for_ground()
+    restored.guard(ground, clock.now())  # before the first lane: nothing of a restored backup goes out
     Supervisor(worker_children(lanes), every=Sweep(ground), every_s=EVERY_S).run()
 
 
