@@ -34,6 +34,8 @@ class Line(NamedTuple):
     moment: int
     recipient: str
     message_id: str
+    edition: int
+    """the N of a subject with `edition N`"""
 
 
 @dataclass
@@ -59,7 +61,10 @@ def read(ledger: Path, since: int = 0) -> list[Line]:
         file.seek(since)
         text = file.read().decode("ascii")
     fields_of = [line.split(" ") for line in text[: text.rfind("\n") + 1].splitlines()]
-    return [Line(kind, int(moment), recipient, rest[0] if rest else "-") for kind, moment, recipient, *rest in fields_of]
+    return [
+        Line(kind, int(moment), recipient, rest[0] if rest else "-", int(rest[1]) if len(rest) > 1 else 0)
+        for kind, moment, recipient, *rest in fields_of
+    ]
 
 
 def check(

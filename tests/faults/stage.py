@@ -43,6 +43,7 @@ class Stage:
     ground: Runtime
     worker: Worker
     ledger: Path
+    environment: dict[str, str]
     _lists: int = 0
 
     # ---- a campaign ----
@@ -183,7 +184,8 @@ def on(
         ground = stack.enter_context(make.running(replace(given, journal_dir=Path(journal_dir)) if journal_dir else given))
         with ground.writing() as session:
             make.make_organisation(session)
-        yield Stage(ground, stack.enter_context(crashing_worker.running(environment, chunk=CHUNK, prefix=prefix)), target.ledger_path)
+        worker_process = stack.enter_context(crashing_worker.running(environment, chunk=CHUNK, prefix=prefix))
+        yield Stage(ground, worker_process, target.ledger_path, environment)
 
 
 @contextmanager

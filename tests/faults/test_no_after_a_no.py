@@ -1,68 +1,22 @@
 """No mail starts after a member's no was answered, and none against a choice, while a campaign is going out (F15, U1)."""
 
-import http.client
-import random
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from sqlalchemy import select
 
-from kairan.models.audience import Member
 from kairan.models.campaigns import Campaign
-from tests.faults import invariants
+from tests.faults import invariants, noes
 from tests.faults.conftest import Sending
 from tests.support.installation import wait_for
 
-BODIES = {
-    "one_click": ("u", "List-Unsubscribe=One-Click"),
-    "leave": ("p", "all=leave"),
-    "text": ("p", "format=text"),
-    "none": ("p", "recording=none"),
-}
 
-
-def _say_no(sending: Sending, members: list[tuple[int, str]]) -> dict[str, tuple[str, int]]:
-    """email → (which no, monotonic nanoseconds when its 200 was read)."""
-    answered: dict[str, tuple[str, int]] = {}
-    faults: list[object] = []
-
-    def speak(part: list[tuple[int, str]]) -> None:
-        connection = http.client.HTTPConnection(urlsplit(sending.installation.base).netloc, timeout=30)
-        for member_id, email in part:
-            what = tuple(BODIES)[member_id % len(BODIES)]
-            page, body = BODIES[what]
-            token = sending.ground.secrets.tokens.act(member_id, sending.campaign_id)
-            connection.request("POST", f"/{page}/{token}", body, {"Content-Type": "application/x-www-form-urlencoded"})
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status != 200:
-                faults.append((what, answer.status))
-            answered[email] = (what, time.monotonic_ns())
-        connection.close()
-
-    random.Random(3).shuffle(members)
-    threads = [threading.Thread(target=speak, args=(members[at::4],)) for at in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert faults == []
-    return answered
-
-
-def _check(sending: Sending, noes: int) -> None:
+def _check(sending: Sending, count: int) -> None:
     wait_for("it goes out", lambda: sending.sink.accepted() > 50)
-    with sending.ground.reading() as session:
-        last = [(row.id, row.email) for row in session.execute(select(Member.id, Member.email).order_by(Member.id.desc()).limit(noes))]
-    answered = _say_no(sending, last)
+    answered = noes.say_no(sending, noes.last_members(sending, count))
     wait_for("the campaign is sent", lambda: sending.status() == "sent", 200)
 
-    began = sending.moments("M")
-    gone = [email for email, (what, at) in answered.items() if what in ("one_click", "leave") and any(m > at for m in began.get(email, []))]
+    gone = noes.mailed_after(sending, answered)
     assert gone == []
     with sending.ground.reading() as session:
         campaign = session.get_one(Campaign, sending.campaign_id)
@@ -74,6 +28,7 @@ def _check(sending: Sending, noes: int) -> None:
     assert campaign.audience + campaign.left_out.get("unsubscribed", 0) == sending.count
 
 
+@pytest.mark.slow  # the quick suite says no in test_kills, while a worker dies
 @pytest.mark.timeout(240)
 def test_no_mail_starts_after_a_no_was_answered(begin: Callable[..., Any]) -> None:
     with begin(4_000) as sending:

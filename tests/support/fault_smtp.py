@@ -8,7 +8,8 @@ same to sessions by their number, at step banner or ehlo; `bye-idle` says 421 as
 `drop-banner:3` (every third session), from the file LEDGER.sessions for each session anew.
 
 What was asked and accepted stands in `ledger_path`, fsynced before the answer is written, so that any process can read it after any
-death: `M moment recipient` at RCPT, `D moment recipient message-id` when it is accepted, `X moment recipient` for a connection dropped.
+death: `M moment recipient` at RCPT, `D moment recipient message-id edition` when it is accepted (the N of
+a subject with `edition N`), `X moment recipient` for a connection dropped.
 As a process: python -m tests.support.fault_smtp PORT LEDGER [--plain]; it prints its port.
 """
 
@@ -34,6 +35,7 @@ from tests.support.processes import dies_with_parent
 _RCPT = re.compile(rb"RCPT TO:<([^>]*)>", re.I)
 _WORD = re.compile(r"^([a-z0-9]+)-([a-z]+)(?:-x(\d+))?$")
 _MESSAGE_ID = re.compile(rb"^Message-ID:\s*(\S+)", re.I | re.M)
+_EDITION = re.compile(rb"^Subject:.*?edition[ _](\d+)", re.I | re.M)
 _TEXTS = {"421": "4.3.2 shutting down", "450": "4.2.1 later", "451": "4.3.0 not now", "550": "5.1.1 no such user", "552": "5.2.2 full"}
 _FINE = {"mail": "250 2.1.0 ok", "rcpt": "250 2.1.5 ok", "data": "354 go on", "dot": "250 2.0.0 ok"}
 _REFUSED = "503 5.5.1 bad sequence"
@@ -167,7 +169,9 @@ class _Session:
             self.server.ledger.append(self.recipient)
             self.server.bodies[self.recipient] = body
             found = _MESSAGE_ID.search(body)
-            self.server.note("D", self.recipient, found.group(1).decode() if found else "-")
+            edition = _EDITION.search(body)
+            detail = f"{found.group(1).decode() if found else '-'} {edition.group(1).decode() if edition else '0'}"
+            self.server.note("D", self.recipient, detail)
         await self._step("dot")
         if (self.what, self.step) == ("reply", "drop"):
             await self.writer.drain()
@@ -294,12 +298,12 @@ def sessions_file(ledger: Path) -> Path:
 
 
 @contextmanager
-def as_process(ledger: Path, *options: str) -> Iterator[Process]:
-    command = [sys.executable, "-m", "tests.support.fault_smtp", "0", str(ledger), *options]
+def as_process(ledger: Path, *options: str, host: str = "127.0.0.1") -> Iterator[Process]:
+    command = [sys.executable, "-m", "tests.support.fault_smtp", "0", str(ledger), "--host", host, *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=dies_with_parent(signal.SIGKILL))
     assert process.stdout is not None
     try:
-        yield Process(int(process.stdout.readline()), ledger)
+        yield Process(int(process.stdout.readline()), ledger, host)
     finally:
         process.kill()
         process.wait()
