@@ -179,6 +179,28 @@ def test_a_machine_that_is_cut_off_holds_nobody_up_and_doubles_nothing(hosts: Ho
     stage.check(campaign_id, bound=2 * CHUNK, noes=answered, kills=int(not comes_back))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_machine_that_is_cut_off_in_the_middle_of_a_gate_gives_its_members_back(hosts: Hosts) -> None:
+    stage, cut = hosts.stage, hosts.machines[0]
+    stage.ground.redis.flushall()
+    campaign_id = stage.campaign(count=30)
+    horse = hosts.workers[0].start("lane", campaign_id, "gate.after:1:STOP")
+    assert horse.wait_until_stopped()
+
+    cut.set_link(up=False)
+    try:
+        answered = stage.opt_out(stage.members(campaign_id)[:2])  # answered at all: the gate holds their rows
+    finally:
+        cut.set_link(up=True)
+        horse.send(signal.SIGKILL)
+    horse.wait()
+    hosts.workers[0].run("sweep")
+    stage.finish(campaign_id)
+
+    stage.check(campaign_id, bound=0, noes=answered, kills=1)
+
+
 def _let_time_pass(stage: Stage, campaign_id: int) -> None:
     """The two minutes after which a silent host counts as gone, and what PostgreSQL and TCP do in them to a client that is cut off."""
     with stage.ground.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
