@@ -48,7 +48,7 @@ test: dev built browser ## all tests but the slow ones (ARGS="-k word")
 test-all: dev built browser ## all tests
 	$(PY) -m pytest -n 2 $(ARGS)
 
-faults: dev built ## kills, drops, stops, locks, full disks on both databases: writes docs/reliability.md's table (half an hour)
+faults: dev built ## kills, drops, stops, locks, full disks on both databases: writes docs/reliability.md's table (a quarter of an hour)
 	@nice -n 10 $(PY) -m tests.faults.matrix $(ARGS)
 
 check: dev ## ruff, mypy, import layers

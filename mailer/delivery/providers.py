@@ -17,7 +17,7 @@ from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.deliveries import Delivery, Lane, Provider, ProviderDay, State
 from kairan.runtime import Runtime
 from kairan.settings import SmtpAccount, is_loopback
-from kairan.sql import locked
+from kairan.sql import insert, locked
 from kairan.vault import SealBroken, Vault
 from mailer.delivery import ceilings
 from mailer.delivery.ceilings import give_back_today as give_back_today
@@ -46,9 +46,9 @@ def mirror_environment(session: Session, account: SmtpAccount | None, now: datet
             session.flush()
         return None
     wanted = {"host": account.host, "port": account.port, "security": account.security, "connections": account.connections}
-    if row is None:
-        row = Provider(name=ENVIRONMENT, updated_at=now, **wanted)
-        session.add(row)
+    if row is None:  # the first lanes of several machines may all come here at once: one writes the row, all read it
+        session.execute(insert(session, Provider).values(name=ENVIRONMENT, updated_at=now, **wanted).on_conflict_do_nothing())
+        row = session.execute(select(Provider).where(Provider.name == ENVIRONMENT)).scalar_one()
     elif not row.enabled or any(getattr(row, name) != value for name, value in wanted.items()):
         for name, value in wanted.items():
             setattr(row, name, value)

@@ -89,7 +89,7 @@ def check(
         ).all()
         numbers = {ground.secrets.tokens.message_id(campaign_id, row.number).decode(): row for row in rows}
         mine = [(numbers[key], line) for line in lines if line.kind == "D" and (key := _local_part(line.message_id)) in numbers]
-        tally = _tally(rows, mine, lines, noes or {}, bound, kills)
+        tally = _tally(rows, mine, lines, noes or {}, bound, kills, ended)
         copies = Counter(row.number for row, _ in mine)
         told = {row.number for row in rows if row.state == State.ACCEPTED}
         unknown = {row.number for row in rows if row.state == State.UNCERTAIN}
@@ -121,13 +121,16 @@ def _local_part(message_id: str) -> str:
     return message_id.strip("<>").partition("@")[0]
 
 
-def _tally(rows: Sequence[Any], mine: list[tuple[Any, Line]], lines: list[Line], noes: Mapping[str, int], bound: int, kills: int) -> Tally:
+def _tally(
+    rows: Sequence[Any], mine: list[tuple[Any, Line]], lines: list[Line], noes: Mapping[str, int], bound: int, kills: int, ended: bool
+) -> Tally:
     copies = Counter(row.number for row, _ in mine)
     states = Counter(State(row.state) for row in rows)
     return Tally(
         recipients=sum(states.values()),
         doubled=sum(count - 1 for count in copies.values()),
-        lost=sum(states[state] for state in _OPEN) + len([row for row in rows if row.state == State.ACCEPTED and row.number not in copies]),
+        lost=sum(states[state] for state in _OPEN if ended)
+        + len([row for row in rows if row.state == State.ACCEPTED and row.number not in copies]),
         uncertain=states[State.UNCERTAIN],
         bound=bound,
         after_a_no=len([line for line in lines if line.kind == "M" and line.moment > noes.get(line.recipient, line.moment)]),
