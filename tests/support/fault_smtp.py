@@ -2,8 +2,8 @@
 
 A word is WHAT-STEP, with `-x2` behind it for "only the first two times". STEP: mail, rcpt, data, body, dot. WHAT: a code (`450-rcpt`,
 `421-dot`, also `250-data`: out of step), drop, rst, garbage, partial (half a reply, then gone), long (a reply without end), huge (64 KiB
-of reply), slow (a reply byte by byte), nul (a refusal with a zero byte in it), mute (no reply), late (a reply after `late_s`); at the
-dot also lose (gone without having accepted), twice (two replies). `reply-drop`: 250, then gone. `drop-quit`. `session_words` does the
+of reply), slow (a reply byte by byte), nul (a refusal with a zero byte in it), bye (550, then gone), mute (no reply), late (a reply
+after `late_s`); at the dot also lose (gone without having accepted), twice (two replies). `reply-drop`: 250, then gone. `drop-quit`. `session_words` does the
 same to sessions by their number, at step banner or ehlo; `bye-idle` says 421 as soon as nobody asks. As a process it reads them, as
 `drop-banner:3` (every third session), from the file LEDGER.sessions for each session anew.
 
@@ -217,6 +217,10 @@ class _Session:
         elif what == "late":
             await asyncio.sleep(self.server.late_s)
             self.say(fine)
+        elif what == "bye":
+            self.say("550 5.1.1 no such user")
+            await self.writer.drain()
+            raise _Gone
         elif what == "nul":
             self.refused = True
             self.say("554 5.0.0 no\0such\x01thing")
