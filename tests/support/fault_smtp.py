@@ -3,9 +3,9 @@
 A word is WHAT-STEP, with `-x2` behind it for "only the first two times". STEP: mail, rcpt, data, body, dot. WHAT: a code (`450-rcpt`,
 `421-dot`, also `250-data`: out of step), drop, rst, garbage, partial (half a reply, then gone), long (a reply without end), huge (64 KiB
 of reply), slow (a reply byte by byte), nul (a refusal with a zero byte in it), bye (550, then gone), mute (no reply), late (a reply
-after `late_s`); at the dot also lose (gone without having accepted), twice (two replies). `reply-drop`: 250, then gone. `drop-quit`. `session_words` does the
-same to sessions by their number, at step banner or ehlo; `bye-idle` says 421 as soon as nobody asks. As a process it reads them, as
-`drop-banner:3` (every third session), from the file LEDGER.sessions for each session anew.
+after `late_s`); at the dot also lose (gone without having accepted), twice (two replies). `reply-drop`: 250, then gone. `drop-quit`.
+`session_words` does the same to sessions by their number, at step banner or ehlo; `bye-idle` says 421 as soon as nobody asks. As a
+process it reads them, as `drop-banner:3` (every third session), from the file LEDGER.sessions for each session anew.
 
 What was asked and accepted stands in `ledger_path`, fsynced before the answer is written, so that any process can read it after any
 death: `M moment recipient` at RCPT, `D moment recipient message-id edition` when it is accepted (the N of
