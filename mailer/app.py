@@ -20,6 +20,8 @@ ADMIN = (
     "mailer.web.first_run",
     "mailer.web.home",
     "mailer.web.campaigns",
+    "mailer.web.campaign_calendar",
+    "mailer.web.campaign_series",
     "mailer.web.campaign_steps",
     "mailer.web.sending",
     "mailer.web.campaign_progress",

@@ -16,15 +16,16 @@ from kairan.i18n import ngettext
 from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus
 from kairan.settings import Settings, base_is_public_or_loopback, is_loopback
 from mailer.audience import selection
-from mailer.campaigns import compilation
+from mailer.campaigns import compilation, schedule
+from mailer.campaigns.schedule import Plan
 from mailer.compose import content_check
 from mailer.compose.findings import Finding
 from mailer.delivery import providers, sender_dns, signing
 from mailer.privacy import legal
 
 
-def check(session: Session, campaign_id: int, settings: Settings, *, now: datetime) -> list[Finding]:
-    """All findings, errors first. A campaign with an error cannot be sent."""
+def check(session: Session, campaign_id: int, settings: Settings, *, now: datetime, plan: Plan | None = None) -> list[Finding]:
+    """All findings, errors first. A campaign with an error cannot be sent. `plan`: when it is to go, where that is known."""
     campaign = session.get_one(Campaign, campaign_id)
     source = compilation.source_of(session, campaign, settings.base_url)
     found = [
@@ -34,8 +35,24 @@ def check(session: Session, campaign_id: int, settings: Settings, *, now: dateti
         *_sender(session, source.from_email),
         *_signing(session, source.from_email, settings, now),
         *_overlap(session, campaign, now),
+        *_time(session, plan, now),
     ]
     return sorted(found, key=lambda finding: finding.level != "error")
+
+
+def _time(session: Session, plan: Plan | None, now: datetime) -> Iterator[Finding]:
+    over = schedule.members_over(session, plan, now) if plan else 0
+    if over:
+        yield Finding(
+            "warning",
+            "local_time_over",
+            ngettext(
+                "This time is over already in the zone of one member, who gets it as soon as it starts.",
+                "This time is over already in the zones of %(count)s members, who get it as soon as it starts.",
+                over,
+            ),
+            "review",
+        )
 
 
 def has_errors(findings: list[Finding]) -> bool:

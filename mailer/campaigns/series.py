@@ -6,7 +6,7 @@ made can be taken back and changed by itself. One that nobody made in time is mi
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import dropwhile, islice, takewhile
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import null, select, update
@@ -248,6 +248,16 @@ def coming(series: Series, most: int) -> list[datetime]:
         return []
     first = walltime.read(series.next_wall)
     return list(islice((wall for wall in recurrence.rule_of(series.rule).walls() if wall >= first), most))
+
+
+def coming_within(series: Series, since: datetime, until: datetime, most: int) -> list[datetime]:
+    """Those of them that may lie between two moments, to a day."""
+    if series.state != SeriesState.ACTIVE or series.next_wall is None:
+        return []
+    first = max(walltime.read(series.next_wall), since.replace(tzinfo=None) - timedelta(days=1))
+    last = until.replace(tzinfo=None) + timedelta(days=1)
+    later = dropwhile(lambda wall: wall < first, recurrence.rule_of(series.rule).walls())
+    return list(islice(takewhile(lambda wall: wall <= last, later), most))
 
 
 def occurrences(session: Session, series_id: int, most: int = 50) -> list[Campaign]:

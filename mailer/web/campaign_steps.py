@@ -9,12 +9,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from kairan import walltime
 from kairan.i18n import gettext as _
 from kairan.models.audience import Attribute, List, Purpose, Recording, Subscription
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from mailer.audience import selection
-from mailer.campaigns import lifecycle, preflight, revisions
-from mailer.web import edge, previews, sending
+from mailer.campaigns import lifecycle, preflight, revisions, series
+from mailer.web import edge, previews, sending, when
 from mailer.web.forms import Form
 
 blueprint = Blueprint("campaign_steps", __name__)
@@ -250,7 +251,10 @@ def show_review(campaign_id: int, form: Form | None) -> str:
             left_out=left_out,
             ready=ready(session, campaign),
             tests=sending.recent_tests(session, campaign_id),
+            when=when,
+            zones=walltime.zones(),
             zone=edge.zone().key,
+            series=series.of(session, campaign),
             view=request.args.get("view", "desktop"),
         )
 
@@ -261,4 +265,6 @@ def where(campaign_id: int, place: str) -> str:
         return f"/campaigns/{campaign_id}/recipients"
     if place.startswith("settings"):
         return "/settings"
+    if place == "review":
+        return f"/campaigns/{campaign_id}/review#when"
     return f"/campaigns/{campaign_id}/content#{place.split(':', 1)[0] or 'content'}"

@@ -1,22 +1,24 @@
 """Test sends, sending, scheduling: what the review step's buttons do."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, abort, flash, render_template, request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from kairan import i18n
+from kairan import walltime
 from kairan.i18n import gettext as _
 from kairan.i18n import ngettext
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.outbox import OutboxMail
 from mailer.audience import selection
-from mailer.campaigns import lifecycle, preflight, test_send
+from mailer.campaigns import lifecycle, preflight, schedule, series, test_send
+from mailer.campaigns.schedule import Plan
 from mailer.compose.findings import ContentError
 from mailer.delivery import providers, system_mail
-from mailer.web import edge, previews
+from mailer.web import edge, previews, when
 from mailer.web.forms import Form
 
 blueprint = Blueprint("sending", __name__)
@@ -82,72 +84,68 @@ def _send_tests(campaign_id: int, addresses: list[str]) -> str | None:
 @edge.allowed("campaign.send")
 def ask(campaign_id: int) -> edge.Answer:
     """Asks again, naming how many get it and when."""
+    from mailer.web import campaign_steps
+
     form = Form(request.args)
-    due = _due(form)
+    plan = when.read(form, edge.now())
     with edge.reading() as session:
         campaign = session.get(Campaign, campaign_id) or abort(404)
-        findings = preflight.check(session, campaign_id, edge.runtime().settings, now=edge.now())
+        if campaign.status != CampaignStatus.DRAFT:
+            return edge.back_to(f"/campaigns/{campaign_id}/progress")
+        findings = preflight.check(session, campaign_id, edge.runtime().settings, now=edge.now(), plan=plan)
         reached, _left_out = selection.count(session, campaign_id, edge.now())
-    if campaign.status != CampaignStatus.DRAFT:
-        return edge.back_to(f"/campaigns/{campaign_id}/progress")
+    if plan is None:
+        return campaign_steps.show_review(campaign_id, form), 422
     if preflight.has_errors(findings):
         return edge.back_to(f"/campaigns/{campaign_id}/review", _("Some findings must be put right first."), "bad")
-    if not form.is_right:
-        return edge.back_to(f"/campaigns/{campaign_id}/review", next(iter(form.errors.values())), "bad")
+    starts = max(plan.starts_at(edge.now()), edge.now() + schedule.UNDO)
     return render_template(
-        "admin/campaign_send.html", campaign=campaign, form=form, due=due, findings=findings, reached=reached, zone=edge.zone().key
+        "admin/campaign_send.html",
+        campaign=campaign,
+        carried=when.carried(form),
+        plan=plan,
+        words=when.plan_words(plan, starts),
+        coming=_coming(plan),
+        findings=findings,
+        reached=reached,
     )
+
+
+def _coming(plan: Plan) -> list[datetime]:
+    """The first occurrences, as moments in the plan's zone."""
+    if plan.rule is None:
+        return []
+    zone = ZoneInfo(plan.zone)
+    moments = (walltime.moment_of(wall, zone) for wall in plan.rule.walls())
+    return list(islice((moment for moment in moments if moment > edge.now()), 4))
 
 
 @blueprint.post("/campaigns/<int:campaign_id>/send")
 @edge.allowed("campaign.send")
 def send(campaign_id: int) -> edge.Answer:
     form = Form(request.form)
-    due = _due(form)
-    if not form.is_right:
+    plan = when.read(form, edge.now())
+    if plan is None:
         return edge.back_to(f"/campaigns/{campaign_id}/review", next(iter(form.errors.values())), "bad")
+    then = f"/campaigns/{campaign_id}/progress"
     with edge.writing() as session:
         if session.get(Campaign, campaign_id) is None:
             abort(404)
-        findings = preflight.check(session, campaign_id, edge.runtime().settings, now=edge.now())
+        findings = preflight.check(session, campaign_id, edge.runtime().settings, now=edge.now(), plan=plan)
         if preflight.has_errors(findings) or (findings and not form.yes("seen")):
             return edge.back_to(f"/campaigns/{campaign_id}/review", _("Look at the findings first."), "bad")
         try:
-            _schedule(session, campaign_id, form, due)
+            then = _set_up(session, campaign_id, plan)
         except lifecycle.MoveRefused:
             flash(_("It was sent already; nothing happens twice."), "info")
         else:
             edge.audit(session, "campaign.send", campaign_id, warnings=[finding.rule for finding in findings])
-    return edge.back_to(f"/campaigns/{campaign_id}/progress")
+    return edge.back_to(then)
 
 
-def _schedule(session: Session, campaign_id: int, form: Form, due: datetime | None) -> None:
-    if due is None:
-        at = edge.now() + timedelta(seconds=lifecycle.UNDO_S)
-        lifecycle.schedule(session, campaign_id, at, now=edge.now())
-        return
-    lifecycle.schedule(session, campaign_id, due, now=edge.now(), wall=form.raw("at")[:16], zone=edge.zone().key)
-
-
-def _due(form: Form) -> datetime | None:
-    """When it is to go: None is now."""
-    if form.choice("when", _("When"), ("now", "later")) != "later":
-        return None
-    wall = form.wall_time("at", _("Date and time"))
-    if wall is None:
-        return None
-    due = moment_of(wall, edge.zone())
-    if due <= edge.now():
-        form.wrong("at", _("%(time)s is over. Choose a later time.", time=i18n.moment(due, edge.zone())))
-    return due
-
-
-def moment_of(wall: datetime, zone: ZoneInfo) -> datetime:
-    """A wall time that a clock change skips becomes the next minute there is; of one that comes twice, the first."""
-    moved = wall.replace(tzinfo=None)
-    for _minute in range(24 * 60):
-        moment = moved.replace(tzinfo=zone, fold=0).astimezone(UTC)
-        if moment.astimezone(zone).replace(tzinfo=None) == moved:
-            return moment
-        moved += timedelta(minutes=1)
-    raise ValueError(f"{zone.key} skips a whole day at {wall}")
+def _set_up(session: Session, campaign_id: int, plan: Plan) -> str:
+    """The page that shows what comes of it. Raises MoveRefused."""
+    if plan.rule is None:
+        schedule.set_up(session, campaign_id, plan, now=edge.now(), undo=True)
+        return f"/campaigns/{campaign_id}/progress"
+    return f"/campaigns/series/{series.begin(session, campaign_id, plan, now=edge.now(), by=edge.signed_in().id).id}"

@@ -16,7 +16,7 @@ from kairan.models.consent import Permission
 from kairan.models.deliveries import Delivery
 from kairan.models.outbox import OutboxMail
 from kairan.runtime import Runtime
-from mailer.web.sending import moment_of
+from kairan.walltime import moment_of
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
