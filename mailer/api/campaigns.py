@@ -8,15 +8,18 @@ from pydantic import AfterValidator, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from kairan import clock
 from kairan.i18n import gettext as _
 from kairan.models.audience import Purpose
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from kairan.sql import locked
+from mailer.api import schedules
 from mailer.api.calls import Call, operation
 from mailer.api.idempotency import Answer
 from mailer.api.problems import Problem, missing, wrong
+from mailer.api.schedules import HoursShown, SeriesShown
 from mailer.api.shapes import Address, Change, Given, Ids, Line, MaybeLine, PageQuery, Shown, _lf, text_id
-from mailer.campaigns import lifecycle, revisions
+from mailer.campaigns import lifecycle, revisions, schedule
 from mailer.campaigns.lifecycle import Reach
 from mailer.campaigns.revisions import Content
 from mailer.reports import state_counts
@@ -91,6 +94,16 @@ class CampaignBrief(Shown):
     revision: int
     subject: str
     due_at: datetime | None
+    """of a campaign by local time: when the first zone of the earth has it"""
+    due_wall: str | None
+    due_zone: str | None
+    local_time: bool
+    window: HoursShown | None
+    per_hour: int | None
+    series: str | None
+    """the recurring campaign that this is the pattern or an occurrence of"""
+    occurrence: str | None
+    """the wall time that makes it one of a series"""
     started_at: datetime | None
     ended_at: datetime | None
     created_at: datetime
@@ -143,6 +156,11 @@ class CampaignShown(CampaignBrief):
     text: str | None
     recording: str
     record_clicks: bool
+    recurring: SeriesShown | None
+    last_due_at: datetime | None
+    """when the last deliveries are due: a campaign by local time goes out until then"""
+    waiting: str | None
+    """why nothing goes out just now although nothing is wrong, in a sentence"""
 
 
 def find(session: Session, campaign_id: int) -> Campaign:
@@ -160,8 +178,9 @@ def _missing() -> Campaign:
 
 
 def _brief(campaign: Campaign, subject: str) -> dict[str, Any]:
-    names = CampaignBrief.model_fields.keys() - {"id", "subject"}
-    return {"id": str(campaign.id), "subject": subject, **{name: getattr(campaign, name) for name in names}}
+    names = CampaignBrief.model_fields.keys() - {"id", "subject", "window", "series"}
+    made = {"window": HoursShown.of(campaign.send_window), "series": text_id(campaign.series_id)}
+    return {"id": str(campaign.id), "subject": subject, **made, **{name: getattr(campaign, name) for name in names}}
 
 
 def brief(session: Session, campaign: Campaign) -> CampaignBrief:
@@ -194,6 +213,9 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
         text=revision.text,
         recording=campaign.recording,
         record_clicks=campaign.record_clicks,
+        recurring=schedules.shown(session, campaign),
+        last_due_at=campaign.last_due_at,
+        waiting=schedule.why_waiting(session, campaign, clock.now()),
     )
 
 

@@ -35,6 +35,7 @@ class NewMember(Given):
     first_name: Name = ""
     last_name: Name = ""
     locale: Annotated[str, StringConstraints(max_length=16)] = ""
+    time_zone: Annotated[str, StringConstraints(max_length=64)] = ""
     attributes: dict[str, Value] = Field(default_factory=dict)
     lists: Ids = Field(default_factory=list)
     consent: ConsentGiven | None = None
@@ -46,6 +47,7 @@ class MemberChange(Change):
     first_name: Name = ""
     last_name: Name = ""
     locale: Annotated[str, StringConstraints(max_length=16)] = ""
+    time_zone: Annotated[str, StringConstraints(max_length=64)] = ""
     attributes: dict[str, Value] = Field(default_factory=dict)
     format: Literal["html", "text"] = "html"
     recording: Literal["identified", "aggregate", "none"] = "identified"
@@ -78,6 +80,7 @@ class MemberShown(Shown):
     first_name: str
     last_name: str
     locale: str
+    time_zone: str | None
     attributes: dict[str, Any]
     lists: list[str]
     format: str
@@ -143,6 +146,7 @@ def shown(call: Call, session: Session, rows: list[Member]) -> list[MemberShown]
             first_name=row.first_name,
             last_name=row.last_name,
             locale=row.locale,
+            time_zone=row.time_zone,
             attributes=row.attributes,
             lists=[str(number) for number in lists[row.id]],
             format=row.format,
@@ -181,7 +185,7 @@ def _refusals() -> Iterator[None]:
 @operation("POST", "/members", "member.edit", {201: MemberAdded, 200: MemberAdded}, body=NewMember, problems=(409,))
 def create(call: Call, body: NewMember) -> Answer:
     """Adds a member (201), or merges into the one of this address (200): fields are filled, lists added, nothing is removed."""
-    given = members.Given(body.email, body.first_name, body.last_name, body.locale, body.attributes)
+    given = members.Given(body.email, body.first_name, body.last_name, body.locale, body.attributes, body.time_zone)
     agreed = members.Agreed(body.consent.source, body.consent.text) if body.consent else None
     with call.effect() as session, _refusals():
         keys = call.ground.secrets

@@ -12,7 +12,7 @@ from kairan.i18n import gettext as _
 from kairan.models.audience import Attribute
 from kairan.sql import insert
 
-BUILT_IN = ("email", "first_name", "last_name", "locale")
+BUILT_IN = ("email", "first_name", "last_name", "locale", "time_zone")
 VALUE_MAX = 10_240
 ATTRIBUTES_MAX = 100
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")

@@ -1,6 +1,6 @@
 """What the columns of a member file mean, and a record of it as a row to import or the reason why not.
 
-Standard header: `email,first_name,last_name,locale`, in any order; every other column is an attribute of that name. A cell is text,
+Standard header: `email,first_name,last_name,locale,time_zone`, in any order; each other column is an attribute of its name. A cell is text,
 whatever it looks like: `=1+1` stays those four characters.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kairan import addresses
+from kairan import addresses, walltime
 from kairan.i18n import gettext as _
 from mailer.audience import attributes
 from mailer.audience.csv_reader import Record
@@ -40,12 +40,14 @@ class Row:
     last_name: str
     locale: str
     attributes: dict[str, Any]
+    time_zone: str = ""
 
     def fill_from(self, other: "Row") -> None:
         """A later row of the same address fills what is empty here."""
         self.first_name = self.first_name or other.first_name
         self.last_name = self.last_name or other.last_name
         self.locale = self.locale or other.locale
+        self.time_zone = self.time_zone or other.time_zone
         self.attributes = {**other.attributes, **self.attributes}
 
 
@@ -59,6 +61,7 @@ class Header:
     last_name: int | None
     locale: int | None
     attributes: tuple[tuple[int, str], ...]
+    time_zone: int | None = None
 
     @property
     def names(self) -> list[str]:
@@ -73,7 +76,8 @@ def read_header(record: Record) -> Header:
     _check_names(names, record.fields)
     places = {name: at for at, name in enumerate(names)}
     extra = tuple((at, name) for at, name in enumerate(names) if name not in attributes.BUILT_IN)
-    return Header(len(names), places["email"], places.get("first_name"), places.get("last_name"), places.get("locale"), extra)
+    first_name, last_name, locale = (places.get(name) for name in ("first_name", "last_name", "locale"))
+    return Header(len(names), places["email"], first_name, last_name, locale, extra, places.get("time_zone"))
 
 
 def _column_name(text: str) -> str:
@@ -119,6 +123,7 @@ def read_row(record: Record, header: Header, address_key: Callable[[str], bytes]
         last_name=name(_at(fields, header.last_name)),
         locale=locale(_at(fields, header.locale)),
         attributes={name: value for at, name in header.attributes if (value := fields[at].strip())},
+        time_zone=time_zone(_at(fields, header.time_zone)),
     )
 
 
@@ -152,6 +157,13 @@ def name(text: str) -> str:
     """Raises RowRefused."""
     if len(text) > NAME_MAX:
         raise RowRefused(_("a name is longer than %(max)s characters", max=NAME_MAX))
+    return text
+
+
+def time_zone(text: str) -> str:
+    """`Asia/Tokyo`; empty stays empty. Raises RowRefused."""
+    if text and not walltime.is_zone(text):
+        raise RowRefused(_("“%(text)s” is no time zone such as Asia/Tokyo", text=text[:40]))
     return text
 
 

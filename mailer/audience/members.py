@@ -65,6 +65,7 @@ class Given:
     last_name: str = ""
     locale: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    time_zone: str = ""
 
 
 def add(
@@ -101,7 +102,8 @@ def add(
 def _checked(keys: Secrets, given: Given) -> tuple[bytes, dict[str, Any]]:
     key = _key(keys, given.email)
     values = {"first_name": given.first_name, "last_name": given.last_name, "locale": given.locale}
-    return key, {**{name: _text(name, value) for name, value in values.items()}, "attributes": _attributes(given.attributes)}
+    checked: dict[str, Any] = {name: _text(name, value) for name, value in values.items()}
+    return key, {**checked, "time_zone": _text("time_zone", given.time_zone) or None, "attributes": _attributes(given.attributes)}
 
 
 def _key(keys: Secrets, email: str) -> bytes:
@@ -116,7 +118,7 @@ def _text(name: str, value: str) -> str:
     if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise FieldRefused(name, _("This is not a text."))
     try:
-        return csv_rows.locale(text) if name == "locale" else csv_rows.name(text)
+        return {"locale": csv_rows.locale, "time_zone": csv_rows.time_zone}.get(name, csv_rows.name)(text)
     except csv_rows.RowRefused as refused:
         message = str(refused)
         raise FieldRefused(name, message[:1].upper() + message[1:]) from refused
@@ -153,11 +155,11 @@ def _insert_or_merge(session: Session, key: bytes, email: str, values: dict[str,
 
 
 def _fill(member: Member, values: dict[str, Any], now: datetime) -> None:
-    before = (member.first_name, member.last_name, member.locale, member.attributes)
-    for name in ("first_name", "last_name", "locale"):
+    before = (member.first_name, member.last_name, member.locale, member.time_zone, member.attributes)
+    for name in ("first_name", "last_name", "locale", "time_zone"):
         setattr(member, name, getattr(member, name) or values[name])
     member.attributes = {**values["attributes"], **member.attributes}
-    if before != (member.first_name, member.last_name, member.locale, member.attributes):
+    if before != (member.first_name, member.last_name, member.locale, member.time_zone, member.attributes):
         member.updated_at = now
 
 
@@ -239,7 +241,8 @@ def list_ids(session: Session, member_ids: Sequence[int]) -> dict[int, list[int]
 def update(
     session: Session, keys: Secrets, member_id: int, changes: Mapping[str, Any], *, now: datetime, source: ConsentSource = ConsentSource.API
 ) -> Member:
-    """Sets what is given: email, names, locale, attributes (merged; None takes one away), format, recording, frequency, language.
+    """Sets what is given: email, names, locale, time_zone, attributes (merged; None takes one away), format, recording, frequency,
+    language.
 
     Raises UnknownMember, FieldRefused, AddressTaken, AddressErased, unsubscribe.choices.NotPossible.
     """
@@ -247,6 +250,8 @@ def update(
     for name in ("first_name", "last_name", "locale"):
         if name in changes:
             setattr(member, name, _text(name, changes[name] or ""))
+    if "time_zone" in changes:
+        member.time_zone = _text("time_zone", changes["time_zone"] or "") or None
     if "attributes" in changes:
         _change_attributes(session, member, changes["attributes"] or {}, now)
     if "email" in changes:

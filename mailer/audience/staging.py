@@ -45,6 +45,7 @@ STAGE = Table(
     Column("first_name", Text),
     Column("last_name", Text),
     Column("locale", Text),
+    Column("time_zone", Text),
     Column("attributes", Document),
     Column("member_id", BigId),
 )
@@ -85,18 +86,18 @@ def write(session: Session, rows: Sequence[Row], target: Target, now: datetime) 
 def _fill(session: Session, rows: Sequence[Row]) -> None:
     # In the order of the keys: 30 % cheaper for the unique index than in the file's.
     values = [
-        (row.line, row.email, row.address_key, row.first_name, row.last_name, row.locale, _document(row.attributes))
+        (row.line, row.email, row.address_key, row.first_name, row.last_name, row.locale, row.time_zone, _document(row.attributes))
         for row in sorted(rows, key=lambda row: row.address_key)
     ]
     connection = session.connection()
     if is_sqlite(session):
         connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS import_stage ({_COLUMNS}, member_id)")
         connection.exec_driver_sql("DELETE FROM temp.import_stage")
-        connection.exec_driver_sql(f"INSERT INTO temp.import_stage ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        connection.exec_driver_sql(f"INSERT INTO temp.import_stage ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
         return
     connection.exec_driver_sql(
         "CREATE TEMPORARY TABLE IF NOT EXISTS import_stage (line int, email text, address_key bytea, first_name text, last_name text, "
-        "locale text, attributes jsonb, member_id bigint) ON COMMIT DELETE ROWS"
+        "locale text, time_zone text, attributes jsonb, member_id bigint) ON COMMIT DELETE ROWS"
     )
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY import_stage ({_COLUMNS}) FROM STDIN") as copy:
@@ -134,6 +135,7 @@ def _merge(session: Session, target: Target, now: datetime) -> None:
     """New members, and what was empty of those there are. Nothing is overwritten."""
     same = [STAGE.c.email, STAGE.c.address_key, STAGE.c.first_name, STAGE.c.last_name, STAGE.c.locale, STAGE.c.attributes]
     fresh = {
+        "time_zone": func.nullif(STAGE.c.time_zone, ""),
         "format": literal(str(Format.HTML)),
         "recording": literal(target.recording),
         "frequency": literal("each"),
@@ -151,10 +153,15 @@ def _merge(session: Session, target: Target, now: datetime) -> None:
             index_elements=[Member.address_key],
             set_={
                 **{column.key: case((column == "", given[column.key]), else_=column) for column in texts},
+                "time_zone": func.coalesce(Member.time_zone, given.time_zone),
                 "attributes": attributes,
                 "updated_at": now,
             },
-            where=or_(*(and_(column == "", given[column.key] != "") for column in texts), attributes != Member.attributes),
+            where=or_(
+                *(and_(column == "", given[column.key] != "") for column in texts),
+                and_(Member.time_zone.is_(None), given.time_zone.is_not(None)),
+                attributes != Member.attributes,
+            ),
         )
     )
 

@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, get_day_names
+from babel.dates import format_date, format_skeleton, get_day_names
 from flask import Blueprint, abort, render_template, request
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -48,7 +48,7 @@ def show() -> str:
     return render_template(
         "admin/calendar.html",
         month=month,
-        title=str(format_date(month, "yMMMM" if i18n.language() == "ja" else "MMMM y", locale=i18n.language())),
+        title=str(format_skeleton("yMMMM", month, locale=i18n.language())),
         weeks=weeks,
         entries=entries,
         today=today,

@@ -3,7 +3,7 @@
 from flask import Blueprint, abort, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from kairan import i18n
+from kairan import i18n, walltime
 from kairan.i18n import gettext as _
 from kairan.models.audience import List, Member
 from kairan.models.consent import ConsentSource
@@ -65,7 +65,7 @@ def _new(form: Form | None) -> str:
     with edge.reading() as session:
         lists = lists_with_numbers(session)
     chosen = [*(form.ids("lists") if form else []), *request.args.getlist("list", type=int)]
-    return render_template("admin/member_new.html", form=form, lists=lists, chosen=chosen)
+    return render_template("admin/member_new.html", form=form, lists=lists, chosen=chosen, zones=walltime.zones())
 
 
 @blueprint.post("/audience/members/new")
@@ -77,6 +77,7 @@ def add() -> edge.Answer:
         form.text("first_name", _("First name"), required=False),
         form.text("last_name", _("Last name"), required=False),
         form.choice("locale", _("Language"), ("", *i18n.LANGUAGES)),
+        time_zone=form.text("time_zone", _("Time zone"), required=False, max_length=64),
     )
     words = form.text("consent", _("Consent"), required=False, max_length=5000, one_line=False)
     agreed = members.Agreed(_("entered by staff"), words) if words else None

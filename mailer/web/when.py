@@ -195,24 +195,29 @@ def window_words(window: Window) -> str:
 
 
 def rule_words(rule: Rule) -> str:
-    """`Every 2 weeks on Monday, Thursday at 09:00`."""
-    at, count = walltime.clock_time(rule.minutes), rule.interval
+    """`Every 2 weeks on Monday, Thursday at 09:00`. Languages without a plural have words of their own for each day, week, month."""
+    held, count = {"at": walltime.clock_time(rule.minutes), "days": _days(rule.days), "day": rule.day}, rule.interval
     if rule.every == "day":
-        return ngettext("Every day at %(at)s", "Every %(count)s days at %(at)s", count, at=at)
-    if rule.every == "week":
-        words = ngettext(
-            "Every week on %(days)s at %(at)s", "Every %(count)s weeks on %(days)s at %(at)s", count, days=_days(rule.days), at=at
+        return (
+            _("Every day at %(at)s", **held)
+            if count == 1
+            else ngettext("After a day, at %(at)s", "Every %(count)s days at %(at)s", count, **held)
         )
-        return words
+    if rule.every == "week":
+        if count == 1:
+            return _("Every week on %(days)s at %(at)s", **held)
+        return ngettext("After a week, on %(days)s at %(at)s", "Every %(count)s weeks on %(days)s at %(at)s", count, **held)
+    held["day"] = _day_words(rule)
+    if count == 1:
+        return _("Every month on %(day)s at %(at)s", **held)
+    return ngettext("After a month, on %(day)s at %(at)s", "Every %(count)s months on %(day)s at %(at)s", count, **held)
+
+
+def _day_words(rule: Rule) -> str:
     if rule.nth is not None:
-        name = f"{str(dict(NTH)[rule.nth]).lower()} {DAY_NAMES[rule.weekday or 0]}" if i18n.language() == "en" else ""
-        name = name or f"{dict(NTH)[rule.nth]}{DAY_NAMES[rule.weekday or 0]}"
-        return ngettext("Every month on the %(day)s at %(at)s", "Every %(count)s months on the %(day)s at %(at)s", count, day=name, at=at)
-    if rule.day == LAST:
-        return ngettext("Every month on the last day at %(at)s", "Every %(count)s months on the last day at %(at)s", count, at=at)
-    return ngettext(
-        "Every month on day %(day)s at %(at)s", "Every %(count)s months on day %(day)s at %(at)s", count, day=rule.day, at=at
-    )  # fmt: skip
+        nth, weekday = str(dict(NTH)[rule.nth]), str(DAY_NAMES[rule.weekday or 0])
+        return _("the %(nth)s %(weekday)s", nth=nth.lower(), weekday=weekday)
+    return _("the last day") if rule.day == LAST else _("day %(day)s", day=rule.day)
 
 
 def plan_of_series(row: Series, plan: Plan) -> Plan:

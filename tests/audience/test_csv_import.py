@@ -44,6 +44,15 @@ def test_a_file_becomes_members_with_their_consent_and_its_wording(audience: Aud
         assert session.execute(select(ConsentRow.act, ConsentRow.source).distinct()).all() == [("opt_in", "import")]
 
 
+def test_time_zones_are_read_kept_and_filled_where_there_was_none(audience: Audience):
+    audience.load("email,time_zone\na@x.example,Asia/Tokyo\nb@x.example,\n")
+    job = audience.load("email,time_zone\na@x.example,Europe/Berlin\nb@x.example,Europe/Berlin\nc@x.example,Tokyo\n")
+
+    found = {member.email: member.time_zone for member in audience.members()}
+    assert found == {"a@x.example": "Asia/Tokyo", "b@x.example": "Europe/Berlin"}
+    assert (job.done, job.errors) == (3, 1)
+
+
 def test_without_consent_members_are_in_the_list_and_not_consented(audience: Audience):
     audience.load(HEADER + "hana@books.example,,,\n", consent=None)
 

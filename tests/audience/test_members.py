@@ -264,3 +264,18 @@ def test_the_suppression_list_pages_and_is_released_with_a_reason(ground: Runtim
         assert not suppression.release(session, member.address_key, now=LATER)
     with ground.reading() as session:
         assert [entry.detail["act"] for entry in timeline.consents(session, member.id)] == ["release", "suppress"]
+
+
+def test_a_time_zone_is_kept_filled_once_and_no_invented_one_is(ground: Runtime) -> None:
+    with ground.writing() as session:
+        member, _new = members.add(session, ground.secrets, Given("m@example.com"), now=NOW)
+        assert member.time_zone is None
+        for zone in ("Asia/Tokyo", "Europe/Berlin"):
+            members.add(session, ground.secrets, Given("m@example.com", time_zone=zone), now=NOW)
+        assert member.time_zone == "Asia/Tokyo"
+        members.update(session, ground.secrets, member.id, {"time_zone": "Europe/Berlin"}, now=NOW)
+        assert member.time_zone == "Europe/Berlin"
+        with pytest.raises(members.FieldRefused, match="no time zone"):
+            members.update(session, ground.secrets, member.id, {"time_zone": "Mars/Base"}, now=NOW)
+        members.update(session, ground.secrets, member.id, {"time_zone": ""}, now=NOW)
+        assert member.time_zone is None
