@@ -1,7 +1,9 @@
 """A database that was put back from a backup, or a copied data folder, sends nothing until a person says so."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from sqlalchemy import select, update
 from kairan import clock
 from kairan.models.audit import AuditRow
 from kairan.models.campaigns import Campaign, Series
+from kairan.models.deliveries import Delivery, State
 from kairan.models.installation import Mark
 from kairan.runtime import Runtime
 from mailer.campaigns import jobs, lifecycle, restored, series
@@ -138,6 +141,26 @@ def test_a_sqlite_database_in_a_folder_that_does_not_know_it_holds_everything(gr
     restored.guard(ground, _in(seconds=1))
 
     assert _statuses(ground, campaigns) == ALL_WAIT
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_backup_taken_while_mail_went_out_and_put_back_sends_nothing_again(ground: Runtime, campaigns: tuple[int, int, int]) -> None:
+    jobs.tick(ground)
+    path = Path(ground.database.url.removeprefix("sqlite:///"))
+    with closing(sqlite3.connect(path)) as living, closing(sqlite3.connect(path.with_suffix(".backup"))) as backup:
+        living.backup(backup)
+    restored.guard(ground, _in(seconds=11))
+    with ground.writing() as session:  # what went out after the backup was taken
+        session.execute(update(Delivery).values(state=State.ACCEPTED, due_at=None))
+
+    ground.database.dispose()
+    with closing(sqlite3.connect(path)) as living, closing(sqlite3.connect(path.with_suffix(".backup"))) as backup:
+        backup.backup(living)
+    jobs.tick(ground)
+
+    assert _statuses(ground, campaigns) == ALL_WAIT
+    with ground.reading() as session:
+        assert make.states(session, campaigns[0]) == {"queued": 3}
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
