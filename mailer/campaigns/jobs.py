@@ -83,7 +83,11 @@ def pause(ground: Runtime, campaign_id: int) -> None:
 def resume(ground: Runtime, campaign_id: int) -> None:
     """Compiles what was edited, waits out the gates of the old revision, resumes. Raises MoveRefused, MergeError."""
     with ground.writing() as session:
-        compilation.compile_campaign(session, session.get_one(Campaign, campaign_id), ground.settings.base_url)
+        campaign = session.get_one(Campaign, campaign_id)
+        if lifecycle.is_held_early(campaign, clock.now()):  # compiled when its time comes: it may be a draft again before
+            lifecycle.resume(session, campaign_id, now=clock.now())
+            return
+        compilation.compile_campaign(session, campaign, ground.settings.base_url)
     # The gate does not lock the campaign row, so one that passed before the pause may still be on its way (model: resume="time").
     time.sleep(LONGEST_S)
     with ground.writing() as session:

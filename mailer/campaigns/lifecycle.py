@@ -231,11 +231,16 @@ def pause(session: Session, campaign_id: int, *, now: datetime) -> None:
     _move(session, campaign_id, [CampaignStatus.SENDING], CampaignStatus.PAUSED, now, paused_reason=None, paused_detail=None)
 
 
+def is_held_early(campaign: Campaign, now: datetime) -> bool:
+    """Paused before it began, and its time is yet to come."""
+    return campaign.started_at is None and campaign.due_at is not None and campaign.due_at > now
+
+
 def resume(session: Session, campaign_id: int, *, now: datetime) -> None:
     """paused → sending, or scheduled where it was held before its time. The caller has waited 1.1 s while it was still paused if it had
     been edited (see resume_after_edit)."""
     campaign = session.get_one(Campaign, campaign_id, populate_existing=True)
-    is_early = campaign.started_at is None and campaign.due_at is not None and campaign.due_at > now
+    is_early = is_held_early(campaign, now)
     after = CampaignStatus.SCHEDULED if is_early else CampaignStatus.SENDING
     started = {} if campaign.started_at or is_early else {"started_at": now}
     _move(session, campaign_id, [CampaignStatus.PAUSED], after, now, paused_reason=None, paused_detail=None, **started)
