@@ -1,4 +1,4 @@
-"""From the stream into the database: named steps that keep a fetch or drop it with a counted reason, then everything in one transaction.
+"""From the stream into the database: staged, judged step by step, added up, all in one transaction with the stream's position.
 
 Rows, engagement, hours, counts and the stream position commit together, so a drain that is killed anywhere neither loses nor doubles;
 what it had read stays in the stream and is skipped by its position. A new Redis is a new epoch and is read from its beginning.
@@ -6,7 +6,6 @@ what it had read stays in the stream and is skipped by its position. A new Redis
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -18,12 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from kairan.database import Database
-from kairan.models.audience import Recording
 from kairan.models.events import StreamPosition
 from kairan.sql import insert
-from tracking import machines, packing, partitions, record
-from tracking.batch import Batch, Seen
-from tracking.buffer import FIELD, STREAM
+from tracking import partitions, rollups, staging, steps
+from tracking.buffer import STREAM
+from tracking.staging import StreamEntry
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -34,16 +32,7 @@ AT_ONCE_BYTES = 1_000_000
 AT_ONCE_BYTES_SQLITE = 20_000
 """a full entry, 500 fetches: no write transaction there should take longer than 50 ms"""
 START = "0-0"
-CLOCKS_MS = 30 * 86_400_000
-"""no fetch waits longer than this; a time further from the entry's own is made up"""
-AGAIN_MS = 1_000
-RECENT_MAX = 50_000
-
 log = logging.getLogger(__name__)
-
-StreamEntry = tuple[bytes, dict[bytes, bytes]]
-Reason = Callable[[Seen], str | None]
-"""of one step: None keeps the fetch, else why it is dropped"""
 
 
 def drain(database: Database, redis: "Redis", now: datetime) -> int:
@@ -67,25 +56,15 @@ def _drain(database: Database, redis: "Redis", now: datetime) -> int:
     entries = _read(redis, epoch, last_id, AT_ONCE_BYTES_SQLITE if database.is_sqlite else AT_ONCE_BYTES)
     if entries:
         newest = entries[-1][0].decode()
-        batch = decode(entries)
         with database.writing() as session:
             if not _take(session, position, epoch, newest, now):
                 return 0
-            recent = _recent.of(epoch)
-            settle(session, batch, recent, now)
-        recent.keep(batch)
+            dropped = staging.stage(session, entries)
+            steps.judge(session)
+            rollups.add(session, dropped, now)
         last_id = newest
     trim(redis, last_id)
     return len(entries)
-
-
-def settle(session: Session, batch: Batch, recent: "Recent", now: datetime) -> None:
-    """The steps one after another, and what is left of the batch is written."""
-    batch.look_up(session)
-    batch.recent = recent.last
-    for step in STEPS:
-        batch.sift(step(batch))
-    record.write(session, batch, now)
 
 
 def trim(redis: "Redis", last_id: str) -> None:
@@ -93,126 +72,6 @@ def trim(redis: "Redis", last_id: str) -> None:
     if last_id != START:
         ms, _, sequence = last_id.partition("-")
         redis.xtrim(STREAM, minid=f"{ms}-{int(sequence) + 1}", approximate=False)
-
-
-# ---- steps
-
-
-def decode(entries: Sequence[StreamEntry]) -> Batch:
-    """Fetches with the place where they stood. What nobody of ours can have written is counted, one an entry."""
-    batch = Batch()
-    for entry_id, fields in entries:
-        ms, _, sequence = entry_id.decode().partition("-")
-        try:
-            if int(ms) >= 2**43 or int(sequence) >= 2**20:
-                raise packing.Malformed(entry_id)
-            entry = packing.unpack(fields[FIELD])
-        except (packing.Malformed, KeyError):
-            batch.dropped["malformed"] += 1
-            continue
-        for code, count in entry.lost.items():
-            batch.dropped[packing.LOST[code]] += count
-        place = int(ms) * 2**20 + int(sequence)
-        batch.fetches += [Seen(fetch, place, slot) for slot, fetch in enumerate(entry.fetches)]
-    return batch
-
-
-def known(batch: Batch) -> Reason:
-    """Campaign and delivery exist, and the time can be true."""
-
-    def reason(seen: Seen) -> str | None:
-        fetch = seen.fetch
-        if abs((seen.entry >> 20) - fetch.ms) > CLOCKS_MS:
-            return "clock"
-        if fetch.campaign_id not in batch.campaigns:
-            return "unknown"
-        return None if fetch.number == 0 or (fetch.campaign_id, fetch.number) in batch.deliveries else "unknown"
-
-    return reason
-
-
-def choice(batch: Batch) -> Reason:
-    """The stricter of what campaign and member say now. Who chose the aggregate is counted, without a name on it."""
-
-    def reason(seen: Seen) -> str | None:
-        recording = batch.campaigns[seen.fetch.campaign_id]
-        if recording == Recording.NONE:
-            return "not_recorded"
-        if seen.fetch.number == 0:
-            seen.anonymous = True
-            return None
-        delivery = batch.deliveries[seen.fetch.campaign_id, seen.fetch.number]
-        if delivery.recording is None:
-            return "erased"
-        if delivery.suspended:
-            return "suspended"
-        if delivery.recording == Recording.NONE:
-            return "refused"
-        seen.anonymous = Recording.AGGREGATE in (recording, delivery.recording)
-        return None
-
-    return reason
-
-
-def machine_or_person(batch: Batch) -> Reason:
-    """Drops nothing: machines are kept, and told apart."""
-
-    def reason(seen: Seen) -> str | None:
-        fetch = seen.fetch
-        delivery = batch.deliveries.get((fetch.campaign_id, fetch.number))
-        seen.verdict = machines.judge(
-            fetch.agent,
-            is_head=fetch.is_head,
-            ms=fetch.ms,
-            accepted_ms=delivery.accepted_ms if delivery else None,
-            waits=delivery.waits if delivery else False,
-        )
-        return None
-
-    return reason
-
-
-def duplicate(batch: Batch) -> Reason:
-    """The same delivery, kind and link within a second is one act: mail programs fetch an image twice, people double-click."""
-    recent, now_seen = batch.recent, batch.now_seen
-
-    def reason(seen: Seen) -> str | None:
-        fetch = seen.fetch
-        if fetch.number == 0:
-            return None
-        key = seen.key
-        before = now_seen.get(key, recent.get(key))
-        if before is not None and abs(fetch.ms - before) < AGAIN_MS:
-            return "duplicate"
-        now_seen[key] = fetch.ms
-        return None
-
-    return reason
-
-
-STEPS: tuple[Callable[[Batch], Reason], ...] = (known, choice, machine_or_person, duplicate)
-"""after decode, before the rows"""
-
-
-class Recent:
-    """When each delivery was last seen doing what: this process's memory of the last batches of one epoch, kept after the commit."""
-
-    def __init__(self) -> None:
-        self.epoch = ""
-        self.last: dict[tuple[int, ...], int] = {}
-
-    def of(self, epoch: str) -> "Recent":
-        if epoch != self.epoch:
-            self.epoch, self.last = epoch, {}
-        return self
-
-    def keep(self, batch: Batch) -> None:
-        if len(self.last) > RECENT_MAX:
-            self.last = {}
-        self.last.update(batch.now_seen)
-
-
-_recent = Recent()
 
 
 # ---- position

@@ -11,15 +11,10 @@ from functools import lru_cache
 EARLY_MS = 2_000
 BEFORE_MS = 600_000
 """a fetch longer than this before the acceptance was recorded says that the clocks differ, not that a scanner was quick"""
-PERSON = "person/1"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    machine: bool
-    rule: str
-    client: str | None
-    """family of the mail client or program"""
+BURST_MS = 2_000
+BURST_CLICKS = 3
+"""clicks on more than one link of a mail within 2 s either side: scanners follow all links, nobody reads three pages at once"""
+PERSON, HEAD, EARLY, BURST = "person/1", "head/1", "early/1", "burst/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +68,6 @@ CLIENTS = tuple(
         (r"Trident/|MSIE ", "Internet Explorer"),
     )
 )
-
-
-def judge(agent: str, *, is_head: bool, ms: int, accepted_ms: int | None, waits: bool = False) -> Verdict:
-    """`accepted_ms`: when the receiving server had the mail; None where nobody knows. `waits`: its acceptance is not recorded yet."""
-    rule, machine, client = of_agent(agent)
-    if machine:
-        return Verdict(True, rule, client)
-    if is_head:  # a mail program that shows an image or follows a link sends GET
-        return Verdict(True, "head/1", client)
-    if waits or (accepted_ms is not None and -BEFORE_MS < ms - accepted_ms < EARLY_MS):
-        # Scanners fetch every link at once (489 of 497 opt-outs within minutes: RELIABILITY-SECURITY.md 3); nobody reads that fast.
-        return Verdict(True, "early/1", client)
-    return Verdict(False, rule, client)
 
 
 @lru_cache(maxsize=20_000)

@@ -23,7 +23,7 @@ _HEADER = struct.Struct("<BHHB")
 _COUNT = struct.Struct("<BI")
 _LENGTH = struct.Struct("<H")
 _FETCH = struct.Struct("<QQBHQHB6s")
-_HEAD = 0x80
+HEAD = 0x80
 _NUMBER_END = 2**40
 _MS_END = 2**43
 
@@ -61,7 +61,7 @@ def pack(fetches: Sequence[Fetch], lost: Mapping[int, int]) -> bytes:
         _FETCH.pack(
             fetch.campaign_id,
             fetch.number,
-            fetch.kind | _HEAD if fetch.is_head else fetch.kind,
+            fetch.kind | HEAD if fetch.is_head else fetch.kind,
             fetch.link,
             fetch.ms,
             places.setdefault(fetch.agent, len(places)),
@@ -81,15 +81,30 @@ def pack(fetches: Sequence[Fetch], lost: Mapping[int, int]) -> bytes:
     )
 
 
+class Raw(NamedTuple):
+    """An entry as the drain takes it: records as they stand in the bytes, checked together, since an object a fetch costs 2 us."""
+
+    records: list[tuple[int, int, int, int, int, int, int, bytes]]
+    """campaign, delivery, kind (with HEAD), link, milliseconds, place of the agent, length of the network, network"""
+    agents: list[str]
+    lost: Mapping[int, int]
+
+
 def unpack(data: bytes) -> Entry:
     """Raises Malformed on anything that pack() does not write: the stream may have been written by somebody else."""
+    raw = unpack_raw(data)
+    return Entry([_fetch(record, raw.agents) for record in raw.records], raw.lost)
+
+
+def unpack_raw(data: bytes) -> Raw:
+    """Raises Malformed, as unpack() does."""
     try:
         return _unpack(data)
     except (struct.error, UnicodeDecodeError, IndexError) as error:
         raise Malformed(str(error)) from error
 
 
-def _unpack(data: bytes) -> Entry:
+def _unpack(data: bytes) -> Raw:
     version, fetches, agent_count, counts = _HEADER.unpack_from(data)
     if version != VERSION or fetches > FETCHES_MAX or agent_count > fetches or counts > len(LOST):
         raise Malformed("header")
@@ -100,7 +115,10 @@ def _unpack(data: bytes) -> Entry:
     agents, at = _agents(data, at, agent_count)
     if len(data) != at + fetches * _FETCH.size:
         raise Malformed("length")
-    return Entry([_fetch(record, agents) for record in _FETCH.iter_unpack(data[at:])], lost)
+    records = list(_FETCH.iter_unpack(data[at:]))
+    if records:
+        _check(records, len(agents))
+    return Raw(records, agents, lost)
 
 
 def _agents(data: bytes, at: int, count: int) -> tuple[list[str], int]:
@@ -115,14 +133,24 @@ def _agents(data: bytes, at: int, count: int) -> tuple[list[str], int]:
     return agents, at
 
 
+def _check(records: list[tuple[int, int, int, int, int, int, int, bytes]], agents: int) -> None:
+    """All records of an entry at once, column by column."""
+    campaigns, numbers, flags, links, times, places, lengths, networks = zip(*records, strict=True)
+    if not (min(campaigns) > 0 and max(campaigns) < _NUMBER_END and max(numbers) < _NUMBER_END and max(times) < _MS_END):
+        raise Malformed("fetch")
+    if max(places) >= agents or max(links) > LINK_MAX:
+        raise Malformed("place")
+    for length, network in set(zip(lengths, networks, strict=True)):
+        if length not in (0, 3, 6) or any(network[length:]):
+            raise Malformed("network")
+    for flag, is_no_link in {(flag & ~HEAD, link == 0) for flag, link in set(zip(flags, links, strict=True))}:
+        if (flag, is_no_link) not in ((EventKind.OPEN, True), (EventKind.CLICK, False)):
+            raise Malformed("kind")
+
+
 def _fetch(record: tuple[int, int, int, int, int, int, int, bytes], agents: list[str]) -> Fetch:
     campaign_id, number, flags, link, ms, agent, length, network = record
-    kind = flags & ~_HEAD
-    if not 0 < campaign_id < _NUMBER_END or number >= _NUMBER_END or ms >= _MS_END or length not in (0, 3, 6) or any(network[length:]):
-        raise Malformed("fetch")
-    if (kind, link == 0) not in ((EventKind.OPEN, True), (EventKind.CLICK, False)) or link > LINK_MAX:
-        raise Malformed("kind")
-    return Fetch(campaign_id, number, kind, link, ms, flags >= _HEAD, agents[agent], network[:length])
+    return Fetch(campaign_id, number, flags & ~HEAD, link, ms, flags >= HEAD, agents[agent], network[:length])
 
 
 def network_name(network: bytes) -> str | None:

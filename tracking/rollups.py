@@ -1,118 +1,113 @@
-"""Adding to counters by key, many rows in one statement: engagement, links, hours, dropped events.
+"""What judged fetches add up to, in the transaction of their stream position: events, engagement, links, hours, dropped by reason.
 
 Rows go in the order of their keys, so two transactions that touch the same rows wait for each other instead of dying of each other.
-Times are milliseconds since 1970 until here. Statements go to the driver as text made once: for 2,000 rows SQLAlchemy's own handling
-of parameters took longer than SQLite took for all its writing.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
-from operator import itemgetter
-from typing import Any
+from functools import cache
 
-from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
-from kairan.models.base import Base, UtcDateTime
+from kairan.models.events import EventKind
 from kairan.sql import is_sqlite
+from tracking.steps import TABLE, moment
 
-Row = Sequence[Any]
-
-
-@dataclass(frozen=True)
-class Counters:
-    """How rows of a table are added to: `sums` go up, `firsts` keep the least time and `lasts` the greatest, `once` stays as it is."""
-
-    model: type[Base]
-    sums: tuple[str, ...]
-    firsts: tuple[str, ...] = ()
-    lasts: tuple[str, ...] = ()
-    once: tuple[str, ...] = ()
-
-    def add(self, session: Session, rows: Iterable[Row]) -> None:
-        """Rows of key, once, sums, firsts, lasts, each key once."""
-        ordered = sorted(rows, key=itemgetter(*range(len(self.keys))))
-        if not ordered:
-            return
-        connection = session.connection()
-        if is_sqlite(session):
-            times = [place for place, name in enumerate(self.names) if self._is_time(name)]
-            connection.exec_driver_sql(self._sqlite, [_sqlite_row(row, times) for row in ordered])
-        else:
-            columns = zip(*ordered, strict=True)
-            connection.exec_driver_sql(self._postgres, tuple(array(column) for column in columns))
-
-    @cached_property
-    def keys(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self._table.primary_key)
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        return (*self.keys, *self.once, *self.sums, *self.firsts, *self.lasts)
-
-    @cached_property
-    def _sqlite(self) -> str:
-        return f"{self._head} VALUES ({', '.join('?' * len(self.names))}) {self._on_conflict('min', 'max')}"
-
-    @cached_property
-    def _postgres(self) -> str:
-        """276,000 rows/s against 158,000 of executemany (BENCHMARKS.md 7); an array as text is read 2.5 times faster than psycopg's."""
-        given = ", ".join(f"to_timestamp({name} / 1000.0)" if self._is_time(name) else name for name in self.names)
-        arrays = ", ".join(f"%s::text::{self._postgres_type(name)}[]" for name in self.names)
-        unnested = f"unnest({arrays}) AS given({', '.join(self.names)})"
-        return f"{self._head} SELECT {given} FROM {unnested} {self._on_conflict('least', 'greatest')}"
-
-    @property
-    def _table(self) -> Table:
-        return self.model.__table__  # type: ignore[return-value]
-
-    @property
-    def _head(self) -> str:
-        return f"INSERT INTO {self._table.name} ({', '.join(self.names)})"
-
-    def _on_conflict(self, least: str, greatest: str) -> str:
-        table = self._table.name
-        changes = [f"{name} = {table}.{name} + excluded.{name}" for name in self.sums]
-        # SQLite's min() of a NULL is NULL, and PostgreSQL's is not: each side stands in for the other.
-        changes += [
-            f"{name} = {least}(coalesce({table}.{name}, excluded.{name}), coalesce(excluded.{name}, {table}.{name}))"
-            for name in self.firsts
-        ]
-        changes += [f"{name} = {greatest}({table}.{name}, excluded.{name})" for name in self.lasts]
-        return f"ON CONFLICT ({', '.join(self.keys)}) DO UPDATE SET {', '.join(changes)}"
-
-    def _is_time(self, name: str) -> bool:
-        return isinstance(self._table.c[name].type, UtcDateTime)
-
-    def _postgres_type(self, name: str) -> str:
-        return "text" if self._table.c[name].type.python_type is str else "bigint"
+_HOUR_MS = 3_600_000
+_OPEN, _CLICK = int(EventKind.OPEN), int(EventKind.CLICK)
+_NAMED = "why IS NULL AND anonymous = 0"
 
 
-def array(values: Iterable[int | str | None]) -> str:
-    """As PostgreSQL writes an array."""
-    return "{" + ",".join(["NULL" if value is None else str(value) if isinstance(value, int) else _quoted(value) for value in values]) + "}"
+def add(session: Session, dropped: Mapping[str, int], now: datetime) -> None:
+    """Everything that the judged fetches change, and what was dropped before they were fetches."""
+    sqlite = is_sqlite(session)
+    connection = session.connection()
+    for statement in _statements(sqlite):
+        connection.exec_driver_sql(statement)
+    day = now.astimezone(UTC).date().isoformat()
+    mark = "?" if sqlite else "%s"
+    for reason, count in dropped.items():
+        connection.exec_driver_sql(_counted(f"VALUES ({mark}, {mark}, {mark})"), (day, reason, count))
+    reasons = f"SELECT CAST({mark} AS text), why, count(*) FROM {TABLE} WHERE why IS NOT NULL GROUP BY why ORDER BY why"
+    connection.exec_driver_sql(_counted(reasons), (day,))
 
 
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _counted(rows: str) -> str:
+    return f"""INSERT INTO ingest_counts (day, reason, count) {rows}
+ON CONFLICT (day, reason) DO UPDATE SET count = ingest_counts.count + excluded.count"""
 
 
-def written(ms: int) -> str:
-    """A moment in UTC as SQLAlchemy stores it on SQLite; PostgreSQL reads it with `+00` behind it."""
-    return f"{_second(ms // 1_000)}.{ms % 1_000:03d}000"
+@cache
+def _statements(sqlite: bool) -> tuple[str, ...]:
+    return _events(sqlite), _engagement(sqlite), _links(sqlite), _hours(sqlite)
 
 
-@lru_cache(maxsize=20_000)
-def _second(since_1970: int) -> str:
-    """Fetches come in bursts, so most share their second with others."""
-    return str(datetime.fromtimestamp(since_1970, UTC).replace(tzinfo=None))
+def _events(sqlite: bool) -> str:
+    return f"""INSERT INTO events
+    (occurred_at, entry, slot, campaign_id, number, member_id, kind, link, machine, rule, client, network)
+SELECT {moment("ms", sqlite=sqlite)}, entry, slot, campaign_id, number, member_id, kind, link, machine = 1, rule, client, network
+FROM {TABLE} WHERE {_NAMED} ORDER BY ms"""
 
 
-def _sqlite_row(row: Row, times: Sequence[int]) -> tuple[Any, ...]:
-    changed = list(row)
-    for place in times:
-        if changed[place] is not None:
-            changed[place] = written(changed[place])
-    return tuple(changed)
+def _engagement(sqlite: bool) -> str:
+    def count(kind: int, machine: int) -> str:
+        return f"sum(CASE WHEN kind = {kind} AND machine = {machine} THEN 1 ELSE 0 END)"
+
+    def first(kind: int) -> str:
+        return moment(f"min(CASE WHEN kind = {kind} AND machine = 0 THEN ms END)", sqlite=sqlite)
+
+    return f"""INSERT INTO engagement
+    (campaign_id, number, member_id, opens, clicks, machine_opens, machine_clicks, first_open_at, first_click_at, last_at)
+SELECT campaign_id, number, max(member_id), {count(_OPEN, 0)}, {count(_CLICK, 0)}, {count(_OPEN, 1)}, {count(_CLICK, 1)},
+    {first(_OPEN)}, {first(_CLICK)}, {moment("max(ms)", sqlite=sqlite)}
+FROM {TABLE} WHERE {_NAMED} GROUP BY campaign_id, number ORDER BY campaign_id, number
+ON CONFLICT (campaign_id, number) DO UPDATE SET
+    {_sums("engagement", "opens", "clicks", "machine_opens", "machine_clicks")},
+    first_open_at = {_least("engagement", "first_open_at", sqlite)}, first_click_at = {_least("engagement", "first_click_at", sqlite)},
+    last_at = {"max" if sqlite else "greatest"}(engagement.last_at, excluded.last_at)"""
+
+
+def _links(sqlite: bool) -> str:
+    return f"""INSERT INTO link_engagement (campaign_id, number, link, clicks, machine_clicks, first_at)
+SELECT campaign_id, number, link, sum(1 - machine), sum(machine), {moment("min(ms)", sqlite=sqlite)}
+FROM {TABLE} WHERE {_NAMED} AND kind = {_CLICK} GROUP BY campaign_id, number, link ORDER BY campaign_id, number, link
+ON CONFLICT (campaign_id, number, link) DO UPDATE SET
+    {_sums("link_engagement", "clicks", "machine_clicks")}, first_at = {_least("link_engagement", "first_at", sqlite)}"""
+
+
+def _hours(sqlite: bool) -> str:
+    """People and machines by hour; in the hour of the first of a batch, those for whom it was the first of all."""
+    people = f"FROM {TABLE} WHERE {_NAMED} AND machine = 0"
+    return f"""INSERT INTO rollups (campaign_id, hour, kind, link, people, machines, uniques, unique_any, anonymous)
+SELECT campaign_id, {moment("hour_ms", sqlite=sqlite)}, kind, link,
+    sum(people), sum(machines), sum(uniques), sum(unique_any), sum(anonymous)
+FROM (
+    SELECT campaign_id, {_hour("ms")} AS hour_ms, kind, link, sum(1 - machine) AS people, sum(machine) AS machines,
+        0 AS uniques, 0 AS unique_any, sum((1 - machine) * anonymous) AS anonymous
+    FROM {TABLE} WHERE why IS NULL GROUP BY campaign_id, {_hour("ms")}, kind, link
+    UNION ALL SELECT campaign_id, {_hour("ms")}, kind, link, 0, 0, count(*), 0, 0 FROM (
+        SELECT campaign_id, kind, link, min(ms) AS ms {people}
+            AND coalesce(CASE WHEN kind = {_OPEN} THEN opens_before ELSE link_before END, 0) = 0
+        GROUP BY campaign_id, number, kind, link
+    ) AS firsts GROUP BY campaign_id, {_hour("ms")}, kind, link
+    UNION ALL SELECT campaign_id, {_hour("ms")}, {_CLICK}, link, 0, 0, 0, count(*), 0 FROM (
+        SELECT campaign_id, link, ms, row_number() OVER (PARTITION BY campaign_id, number ORDER BY ms, entry, slot) AS nth {people}
+            AND kind = {_CLICK} AND coalesce(clicks_before, 0) = 0
+    ) AS firsts WHERE nth = 1 GROUP BY campaign_id, {_hour("ms")}, link
+) AS given WHERE true GROUP BY campaign_id, hour_ms, kind, link ORDER BY campaign_id, hour_ms, kind, link
+ON CONFLICT (campaign_id, hour, kind, link) DO UPDATE SET
+    {_sums("rollups", "people", "machines", "uniques", "unique_any", "anonymous")}"""
+
+
+def _hour(ms: str) -> str:
+    return f"{ms} / {_HOUR_MS} * {_HOUR_MS}"
+
+
+def _sums(table: str, *names: str) -> str:
+    return ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in names)
+
+
+def _least(table: str, name: str, sqlite: bool) -> str:
+    """SQLite's min() of a NULL is NULL, and PostgreSQL's least() is not: each side stands in for the other."""
+    kept, given = f"{table}.{name}", f"excluded.{name}"
+    return f"{'min' if sqlite else 'least'}(coalesce({kept}, {given}), coalesce({given}, {kept}))"

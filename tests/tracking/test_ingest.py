@@ -88,11 +88,23 @@ def test_a_repeated_fetch_within_a_second_is_one_act(sent: Sent) -> None:
     put(sent, again, again._replace(ms=again.ms + 900))
     put(sent, again._replace(ms=again.ms + 950))
     sent.drain()
-    put(sent, again._replace(ms=again.ms + 990), again._replace(ms=again.ms + 1_500))
+    put(sent, again._replace(ms=again.ms + 990), again._replace(ms=again.ms + 2_500))
     sent.drain()
 
     assert sent.figures()[0] == {"people": 2, "machines": 0, "unique": 1}
     assert sent.dropped() == {"duplicate": 3}
+
+
+def test_clicks_on_several_links_at_once_are_a_machines(sent: Sent) -> None:
+    text, image = sent.links["text"], sent.links["image"]
+    at_once = [fetch(sent, 1, kind=2, link=link, after_s=wait) for link, wait in ((text, 0), (image, 0.3), (text, 1.9))]
+    one_by_one = [fetch(sent, 2, kind=2, link=link, after_s=wait) for link, wait in ((text, 0), (image, 6), (text, 12))]
+    double = [fetch(sent, 3, kind=2, link=text, after_s=wait) for wait in (0, 0.4, 0.8)]
+    put(sent, *at_once, *one_by_one, *double)
+    sent.drain()
+
+    assert {event.rule for event in sent.events() if event.number == 1} == {"burst/1"}
+    assert sent.figures()[1] == {"people": 4, "machines": 3, "unique": 2}
 
 
 def test_a_drain_killed_before_the_trim_doubles_nothing(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +126,7 @@ def test_a_drain_killed_before_the_commit_loses_nothing(sent: Sent, monkeypatch:
     sent.open()
     sent.endpoint.buffer.flush()
     with monkeypatch.context() as killed:
-        killed.setattr(ingest.record, "_add_hours", lambda *arguments: 1 / 0)
+        killed.setattr(ingest.rollups, "add", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ingest.drain(sent.ground.database, sent.redis, clock.now())
     assert sent.events() == []
