@@ -156,6 +156,11 @@ class Feeder:
         for number in [number for number, in_hand in self._open.items() if in_hand <= 0]:
             await self._let_go(number)
 
+    async def let_all_go(self) -> None:
+        """At the end, with nothing in hand: the next lane need not wait for a sweep to find what this one left."""
+        for number in list(self._open):
+            await self._let_go(number)
+
     async def _let_go(self, number: int) -> None:
         self._open.pop(number, None)
         stint = self._stint

@@ -94,6 +94,8 @@ class Lane:
         finally:
             self.recorder.drain()
             await recording
+            if stint.stopping not in ("dead", "database"):
+                await self.feeder.let_all_go()
             keeper.cancel()
             await self._close_connections()
             await asyncio.to_thread(self.share.give_back)

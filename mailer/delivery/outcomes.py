@@ -11,6 +11,8 @@ from mailer.delivery.smtp import RefusedReply, Reply
 FIRST_RETRY_S = 15 * 60
 MAX_RETRY_S = 4 * 3600
 EXPIRES_AFTER = timedelta(hours=48)
+TRIES_MAX = 15
+"""15 min, 30, 60, 120 and then every 4 hours: the 15th try is about 48 hours after the first"""
 REQUEUE_S = 30
 # A zero byte in a reply is refused by PostgreSQL: the result could never be recorded, nor the lane that holds it be recovered.
 _NO_CONTROLS = {code: " " for code in (*range(32), 127)}

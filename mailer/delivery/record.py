@@ -75,13 +75,17 @@ def _record_one(session: Session, campaign_id: int, lane_id: int, result: Result
 
 
 def _again(session: Session, campaign_id: int, result: Result, now: datetime) -> dict[str, Any]:
-    """When it is tried again; a delivery refused for 48 hours has expired."""
-    tries = result.tries + (1 if result.outcome.counts else 0)
-    due = outcomes.due_again(result.outcome, max(tries, 1), now)
+    """When it is tried again. Expired is what was refused 15 times, which takes 48 hours, and no sooner than 48 hours after the start:
+    a campaign with a send window may be older than that when it first tries. From then on a connection that is lost counts as well, or
+    a server that always hangs up would be asked for ever."""
+    outcome = result.outcome
     started = session.execute(select(Campaign.started_at).where(Campaign.id == campaign_id)).scalar_one_or_none()
-    if result.outcome.counts and started is not None and due - started > outcomes.EXPIRES_AFTER:
+    late = started is not None and now - started > outcomes.EXPIRES_AFTER
+    counts = outcome.counts or (late and outcome is not outcomes.RELEASED)
+    tries = result.tries + (1 if counts else 0)
+    if late and counts and tries >= outcomes.TRIES_MAX:
         return {"state": State.EXPIRED, "reason": "expired", "tries": tries, "ended_at": now, "due_at": None}
-    return {"due_at": due, "tries": tries}
+    return {"due_at": outcomes.due_again(outcome, max(tries, 1), now), "tries": tries}
 
 
 def _move(session: Session, campaign_id: int, lane_id: int, fence: int, numbers: list[int], **values: Any) -> int:

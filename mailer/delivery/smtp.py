@@ -28,6 +28,7 @@ DOT_TIMEOUT_S = 600.0
 REPLY_MAX = 65_536
 REPLY_TEXT_MAX = 500
 KNOWN_MAX = 16
+STEPS = ("MAIL", "RCPT", "DATA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,10 @@ class ReplyProtocol(SMTPProtocol):
                 self._waiter = None
         return [self._replies.popleft() for _ in range(count)]
 
+    def heard(self) -> list[Reply]:
+        """The replies that came and that nobody has taken."""
+        return list(self._replies)
+
     def in_step(self) -> bool:
         """Open, and nothing came that nobody asked for (a 421 at shutdown, a late reply)."""
         transport = self.transport
@@ -222,16 +227,30 @@ class Connection(aiosmtplib.SMTP):
                 answers = await protocol.replies(3, ENVELOPE_TIMEOUT_S)
             else:
                 answers = await self._one_by_one(protocol, (mail, rcpt, b"DATA\r\n"))
+        except ConnectionLost:
+            self._raise_what_was_said(protocol)
+            raise
         except SMTPException as error:
             raise ConnectionLost(str(error)) from error
-        refused = next((pair for pair in zip(("MAIL", "RCPT", "DATA"), answers, strict=False) if not _good(*pair)), None)
-        if refused is not None:
-            await self._leave(protocol, answers)
+        refused = next((pair for pair in zip(STEPS, answers, strict=False) if not _good(*pair)), None)
+        if refused is None and protocol.in_step():
+            return
+        if refused is None or refused[1].code < 400:  # a reply that answers nothing we asked could pass for the verdict of the dot
+            self.close()
+            raise ConnectionLost("the replies are out of step")
+        await self._leave(protocol, answers)
+        raise RefusedReply(*refused)
+
+    def _raise_what_was_said(self, protocol: ReplyProtocol) -> None:
+        """A server may refuse and hang up before it answers the rest: its no is a verdict, not a lost connection to try again for ever."""
+        refused = next((pair for pair in zip(STEPS, protocol.heard(), strict=False) if not _good(*pair)), None)
+        if refused is not None and refused[1].code >= 400 and refused[1].code != 421:
+            self.close()
             raise RefusedReply(*refused)
 
     async def _one_by_one(self, protocol: ReplyProtocol, commands: tuple[bytes, ...]) -> list[Reply]:
         answers: list[Reply] = []
-        for step, command in zip(("MAIL", "RCPT", "DATA"), commands, strict=True):
+        for step, command in zip(STEPS, commands, strict=True):
             protocol.write(command)
             answers += await protocol.replies(1, ENVELOPE_TIMEOUT_S)
             if not _good(step, answers[-1]):

@@ -36,3 +36,14 @@ class Sweep:
         with self.ground.writing() as session:
             paused = brakes.pause_all(session, reason, detail, clock.now())
         log.error("sending stops on this machine's account", extra={"reason": reason, "detail": detail, "paused": len(paused)})
+
+
+def after_a_death(ground: Runtime) -> None:
+    """What a worker does when its horse was killed. Nothing of it may keep the worker from its queue, nor stay open at its next fork."""
+    try:
+        sending.settle_dead(ground)
+        campaigns.tick(ground)
+    except Exception as error:  # the regular sweep comes within 10 s
+        log.warning("not settled at once", extra={"error": type(error).__name__})
+    finally:
+        ground.database.dispose()

@@ -112,7 +112,6 @@ def test_a_reply_with_a_zero_byte_can_be_recovered_from_the_journal(stage: Stage
     stage.check(campaign_id, bound=4, kills=1)
 
 
-@pytest.mark.xfail(strict=True, reason="replies that came before the connection broke are not looked at: it is queued again for ever")
 def test_a_refusal_after_which_the_server_hangs_up_is_a_refusal(stage: Stage) -> None:
     campaign_id = stage.campaign(["bye-rcpt"], count=4)
 
