@@ -11,11 +11,14 @@ import hmac
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
+from struct import Struct
+from typing import NamedTuple
 
 TOKEN_LENGTH = 36
 _BODY = 11
+_NUMBERS = Struct(">xBIBI").unpack_from
+"""two numbers of 5 bytes behind the key's id, each as its highest byte and the other four"""
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
 _TRACE = b"kairan-trace"
@@ -27,16 +30,14 @@ class TokenError(ValueError):
     """The token was not made by us for this purpose. There is one answer to it, 404, whatever was wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """Which delivery a beacon or link belongs to; number 0 counts for the campaign only (recorded in the aggregate)."""
 
     campaign_id: int
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(NamedTuple):
     """Which member may choose; the campaign is where the mail came from."""
 
     member_id: int
@@ -54,6 +55,12 @@ class TokenRing:
         self._newest = max(keys)
         self._prefix = bytes([self._newest])
         self._key = self._keys[self._newest]
+        # A keyed hash is copied in 0.1 us and made in 0.4: an open or click checks one each.
+        self._checks = {
+            (purpose, key_id): blake2b(digest_size=16, key=key, person=purpose)
+            for key_id, key in keys.items()
+            for purpose in (_TRACE, _ACT)
+        }
 
     def trace(self, campaign_id: int, number: int) -> str:
         return self.trace_bytes(campaign_id, number).decode()
@@ -92,13 +99,15 @@ class TokenRing:
             raw = a2b_base64(token.encode().translate(_FROM_URL), strict_mode=True)
         except Base64Error as error:
             raise TokenError from error
-        key = self._keys.get(raw[0])
-        if key is None:
+        check = self._checks.get((purpose, raw[0]))
+        if check is None:
             raise TokenError
-        body = raw[:_BODY]
-        if not hmac.compare_digest(blake2b(body, digest_size=16, key=key, person=purpose).digest(), raw[_BODY:]):
+        check = check.copy()
+        check.update(raw[:_BODY])
+        if not hmac.compare_digest(check.digest(), raw[_BODY:]):
             raise TokenError
-        return int.from_bytes(raw[1:6], "big"), int.from_bytes(raw[6:11], "big")
+        high, low, second_high, second_low = _NUMBERS(raw)
+        return high << 32 | low, second_high << 32 | second_low
 
 
 def beacon_path(trace: str) -> str:

@@ -54,6 +54,11 @@ def create_public_app(runtime: Runtime | None = None) -> Flask:
     return _make(runtime, PUBLIC, tracked=True)
 
 
+def create_member_pages(runtime: Runtime) -> Flask:
+    """The same without /o and /c, for where those are answered already."""
+    return _make(runtime, PUBLIC, tracked=False)
+
+
 def create_admin_app(runtime: Runtime | None = None) -> Flask:
     """What the organisation's own people and programs reach."""
     return _make(runtime, ("mailer.web.health", *ADMIN), tracked=False)
@@ -89,12 +94,15 @@ def _register(app: Flask, module: str) -> None:
 
 
 def _wrap(app: Flask, runtime: Runtime, tracked: bool) -> None:
-    """Trusted proxies first, then the tracking fast path, which answers /o and /c before Flask sees them."""
-    inner: Any = app.wsgi_app
-    if tracked:
-        inner = endpoint.wrap(inner, runtime, click_targets.resolver(runtime))
+    """The tracking fast path first, which answers /o and /c before Flask sees them, then the trusted proxies."""
     hops = runtime.settings.proxy_hops
-    app.wsgi_app = ProxyFix(inner, x_for=hops, x_proto=hops, x_host=hops) if hops else inner  # type: ignore[method-assign]
+    inner: Any = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops) if hops else app.wsgi_app
+    app.wsgi_app = with_tracking(inner, runtime) if tracked else inner  # type: ignore[method-assign]
+
+
+def with_tracking(inner: Any, runtime: Runtime) -> endpoint.Endpoint:
+    """Any WSGI application with /o and /c in front of it."""
+    return endpoint.wrap(inner, runtime, click_targets.resolver(runtime))
 
 
 def _install_template_words(app: Flask) -> None:

@@ -312,7 +312,7 @@ def import_(file: Path, list_name: str, consent: str | None) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("what", type=click.Choice(["send", "sign"]))
+@click.argument("what", type=click.Choice(["send", "sign", "track", "drain"]))
 @click.option("--database-url", help="Measure on this database instead of SQLite in a temporary folder.")
 @click.option("--recipients", "--count", "count", default=20_000, show_default=True)
 @click.option("--lanes", default=2, show_default=True)
@@ -321,12 +321,15 @@ def import_(file: Path, list_name: str, consent: str | None) -> None:
 def bench(what: str, database_url: str | None, count: int, lanes: int, rounds: int, profile: bool) -> None:
     """Measures, with the control beside it in the same run; the last line is the ratio."""
     from mailer.bench import send as bench_send
-    from mailer.bench import sign
+    from mailer.bench import drain, sign, track
 
-    measured = (
-        sign.measure() if what == "sign" else bench_send.measure(database_url, count=count, lanes=lanes, rounds=rounds, profile=profile)
-    )
-    for name, value in measured:
+    measures: dict[str, Callable[[], Iterator[tuple[str, object]]]] = {
+        "send": lambda: bench_send.measure(database_url, count=count, lanes=lanes, rounds=rounds, profile=profile),
+        "sign": sign.measure,
+        "drain": lambda: drain.measure(database_url, count=count, rounds=rounds),
+        "track": lambda: track.measure(database_url, rounds=rounds),
+    }
+    for name, value in measures[what]():
         click.echo(f"{name}: {value}")
 
 

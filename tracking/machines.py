@@ -16,6 +16,9 @@ BURST_CLICKS = 3
 """clicks on more than one link of a mail within 2 s either side: scanners follow all links, nobody reads three pages at once"""
 PERSON, HEAD, EARLY, BURST = "person/1", "head/1", "early/1", "burst/1"
 
+PREFETCH = "Sec-Purpose: prefetch; "
+"""what tracking.endpoint puts before the agent of a fetch that says it was not asked for by anybody yet"""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -33,6 +36,7 @@ def _rule(rule: str, pattern: str, client: str, source: str, *, machine: bool = 
 
 
 AGENT_RULES = (
+    _rule("prefetch/1", r"\ASec-Purpose: prefetch; ", "Prefetch", "says so: Sec-Purpose (WHATWG Fetch), Purpose, X-Moz"),
     _rule("apple_relay/1", r"\AMozilla/5\.0\Z", "Apple Mail", "Mail Privacy Protection sends exactly this (ua-parser/uap-core 509)"),
     _rule("proxy_gmail/1", r"GoogleImageProxy", "Gmail", "fetches when a person opens (matomo-org/matomo 5359)", machine=False),
     _rule("proxy_yahoo/1", r"YahooMailProxy", "Yahoo Mail", "fetches when a person opens", machine=False),

@@ -16,7 +16,8 @@ VERSION = 1
 FETCHES_MAX = 500
 AGENT_MAX = 256
 LINK_MAX = 32_767
-LOST = {1: "buffer_full", 2: "stream_full", 3: "target_unknown"}
+TOKEN_FLOOD, NETWORK_FLOOD = 4, 5
+LOST = {1: "buffer_full", 2: "stream_full", 3: "target_unknown", TOKEN_FLOOD: "token_flood", NETWORK_FLOOD: "network_flood"}
 """what a web process can lose, or cannot answer, before the stream: code → reason in ingest_counts"""
 
 _HEADER = struct.Struct("<BHHB")
@@ -59,16 +60,16 @@ def pack(fetches: Sequence[Fetch], lost: Mapping[int, int]) -> bytes:
     places: dict[str, int] = {}
     records = [
         _FETCH.pack(
-            fetch.campaign_id,
-            fetch.number,
-            fetch.kind | HEAD if fetch.is_head else fetch.kind,
-            fetch.link,
-            fetch.ms,
-            places.setdefault(fetch.agent, len(places)),
-            len(fetch.network),
-            fetch.network,
+            campaign_id,
+            number,
+            kind | HEAD if is_head else kind,
+            link,
+            ms,
+            places.setdefault(agent, len(places)),
+            len(network),
+            network,
         )
-        for fetch in fetches
+        for campaign_id, number, kind, link, ms, is_head, agent, network in fetches
     ]
     agents = [agent[:AGENT_MAX].encode("utf-8", "replace") for agent in places]
     return b"".join(

@@ -11,15 +11,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from kairan.database import Database
-from kairan.models.campaigns import Link
+from kairan.models.campaigns import Campaign, Link
 
 CAMPAIGNS_MAX = 2_000
 ASK_AGAIN_S = 1.0
@@ -39,6 +39,8 @@ class Target:
 
     location: str | None
     source: str
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """query parameters to add at the click: the campaign's utm"""
 
 
 class Targets:
@@ -89,14 +91,15 @@ class Targets:
         try:
             with self._database.reading() as session:
                 rows = session.execute(select(Link.number, Link.url).where(Link.campaign_id == campaign_id)).all()
+                extra = session.execute(select(Campaign.utm).where(Campaign.id == campaign_id)).scalar_one_or_none() or {}
         except SQLAlchemyError as error:
             self._down_until = time.monotonic() + ASK_AGAIN_S
             log.warning("link map not loaded", extra={"campaign": campaign_id, "error": type(error).__name__})
             return None
         sources = {number: url for number, url in rows}
         if len(sources) != len(self._campaigns.get(campaign_id, ())):
-            self._to_file(campaign_id, sources)
-        return _targets(sources)
+            self._to_file(campaign_id, sources, extra)
+        return _targets(sources, extra)
 
     # ---- the copy on disk
 
@@ -105,16 +108,18 @@ class Targets:
 
     def _from_file(self, campaign_id: int) -> Mapping[int, Target] | None:
         try:
-            return _targets({int(number): str(url) for number, url in json.loads(self._path(campaign_id).read_text("utf-8")).items()})
-        except (OSError, ValueError, AttributeError):
+            kept = json.loads(self._path(campaign_id).read_text("utf-8"))
+            extra = {str(name): str(value) for name, value in kept["utm"].items()}
+            return _targets({int(number): str(url) for number, url in kept["links"].items()}, extra)
+        except (OSError, ValueError, AttributeError, KeyError, TypeError):
             return None
 
-    def _to_file(self, campaign_id: int, sources: Mapping[int, str]) -> None:
+    def _to_file(self, campaign_id: int, sources: Mapping[int, str], extra: Mapping[str, str]) -> None:
         """Without a folder to write to we serve as well, only not through a restart without a database."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             draft = self._folder / f"{campaign_id}.{os.getpid()}.new"
-            draft.write_text(json.dumps(sources, ensure_ascii=False), "utf-8")
+            draft.write_text(json.dumps({"links": sources, "utm": extra}, ensure_ascii=False), "utf-8")
             os.replace(draft, self._path(campaign_id))
             self._forget_old_files()
         except OSError as error:
@@ -127,16 +132,18 @@ class Targets:
                 old.unlink(missing_ok=True)
 
 
-def _targets(sources: Mapping[int, str]) -> Mapping[int, Target]:
-    return {number: Target(None if has_fields(url) else location(url), url) for number, url in sources.items()}
+def _targets(sources: Mapping[int, str], extra: Mapping[str, str]) -> Mapping[int, Target]:
+    return {number: Target(None if has_fields(url) else location(url, extra), url, extra) for number, url in sources.items()}
 
 
 def has_fields(url: str) -> bool:
     return "{{" in url or "{%" in url
 
 
-def location(url: str) -> str | None:
+def location(url: str, extra: Mapping[str, str] | None = None) -> str | None:
     """The address as it may stand in a Location header, ASCII only; None for what is no web address.
+
+    `extra` goes into the query under `utm_…` names, except where the author's own address has that name already.
 
     Nothing in it can end the header or hand the click to another scheme (RELIABILITY-SECURITY.md 23).
     """
@@ -152,4 +159,11 @@ def location(url: str) -> str | None:
     if ":" in host:
         host = f"[{host}]"
     netloc = host if port is None else f"{host}:{port}"
-    return urlunsplit((parts.scheme.lower(), netloc, *(quote(part, safe=_KEPT) for part in parts[2:])))
+    path, query, fragment = (quote(part, safe=_KEPT) for part in parts[2:])
+    return urlunsplit((parts.scheme.lower(), netloc, path, _with(query, extra) if extra else query, fragment))
+
+
+def _with(query: str, extra: Mapping[str, str]) -> str:
+    named = {part.partition("=")[0].lower() for part in query.split("&")}
+    added = {f"utm_{name}": value for name, value in extra.items() if f"utm_{name}" not in named}
+    return "&".join(part for part in (query, urlencode(added, quote_via=quote)) if part)

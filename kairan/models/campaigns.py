@@ -35,7 +35,12 @@ class Campaign(Base):
     purpose_id: Mapped[int | None] = mapped_column(ForeignKey("purposes.id"))
     """only for a campaign without lists; else each list brings its own"""
     recording: Mapped[str] = mapped_column(String(10), default=Recording.IDENTIFIED)
+    record_opens: Mapped[bool] = mapped_column(default=True)
+    """without: no beacon in the mail"""
     record_clicks: Mapped[bool] = mapped_column(default=True)
+    """without: links lead to their targets directly"""
+    utm: Mapped[dict[str, Any] | None]
+    """source, medium and campaign, as far as wanted: added to each link's query at the click"""
     due_at: Mapped[datetime | None]
     """when a scheduled campaign starts, UTC"""
     due_wall: Mapped[str | None] = mapped_column(String(16))

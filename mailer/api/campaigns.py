@@ -46,6 +46,20 @@ class Exclude(Given):
     segments: Ids = Field(default_factory=list)
 
 
+UtmValue = Annotated[Line | None, Field(max_length=100)]
+
+
+class Utm(Given):
+    """Added to each link's query at the click as `utm_source` and so on, unless the link has one of its own."""
+
+    source: UtmValue = None
+    medium: UtmValue = None
+    campaign: UtmValue = None
+
+    def wanted(self) -> dict[str, str] | None:
+        return self.model_dump(exclude_none=True) or None
+
+
 class NewCampaign(Given):
     name: Line
     subject: MaybeLine
@@ -60,7 +74,9 @@ class NewCampaign(Given):
     content: ContentGiven
     text: Source | None = None
     recording: Recording = "identified"
+    record_opens: bool = True
     record_clicks: bool = True
+    utm: Utm = Utm()
 
 
 class CampaignChange(Change):
@@ -80,7 +96,9 @@ class CampaignChange(Change):
     content: ContentGiven = ContentGiven()
     text: Source | None = None
     recording: Recording = "identified"
+    record_opens: bool = True
     record_clicks: bool = True
+    utm: Utm = Utm()
 
 
 class Copy(Given):
@@ -155,7 +173,9 @@ class CampaignShown(CampaignBrief):
     content: ContentShown
     text: str | None
     recording: str
+    record_opens: bool
     record_clicks: bool
+    utm: Utm
     recurring: SeriesShown | None
     last_due_at: datetime | None
     """when the last deliveries are due: a campaign by local time goes out until then"""
@@ -212,7 +232,9 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
         content=ContentShown(html=revision.content) if is_html else ContentShown(text=revision.content),
         text=revision.text,
         recording=campaign.recording,
+        record_opens=campaign.record_opens,
         record_clicks=campaign.record_clicks,
+        utm=Utm(**(campaign.utm or {})),
         recurring=schedules.shown(session, campaign),
         last_due_at=campaign.last_due_at,
         waiting=schedule.why_waiting(session, campaign, clock.now()),
@@ -255,7 +277,15 @@ def create(call: Call, body: NewCampaign) -> Answer:
     content = Content(**said, **_source(body.content))
     with call.effect() as session:
         purpose_id = _purpose_id(session, call, body.purpose)
-        reach = Reach(tuple(body.lists), tuple(body.exclude.lists), purpose_id, body.recording, body.record_clicks)
+        reach = Reach(
+            tuple(body.lists),
+            tuple(body.exclude.lists),
+            purpose_id,
+            body.recording,
+            record_clicks=body.record_clicks,
+            record_opens=body.record_opens,
+            utm=body.utm.wanted(),
+        )
         try:
             campaign = lifecycle.create(session, body.name, reach, content, now=call.now)
         except lifecycle.UnknownList:
@@ -338,6 +368,8 @@ def _set_reach(session: Session, call: Call, campaign: Campaign, body: CampaignC
         _purpose_id(session, call, body.purpose) if "purpose" in given else held.purpose_id,
         body.recording if "recording" in given else held.recording,
         body.record_clicks if "record_clicks" in given else held.record_clicks,
+        body.record_opens if "record_opens" in given else held.record_opens,
+        body.utm.wanted() if "utm" in given else held.utm,
     )
     if wanted != held:
         lifecycle.set_reach(session, campaign, wanted, now=call.now)

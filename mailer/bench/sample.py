@@ -6,6 +6,7 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
 from kairan.models.audience import List, Member, Purpose, Subscription
+from kairan.models.campaigns import Campaign, Link
 from kairan.models.consent import Permission
 from kairan.secrets import Secrets
 from kairan.sql import is_sqlite
@@ -70,6 +71,18 @@ def campaign(session: Session, list_id: int, size: int, now: datetime) -> int:
         content=html(size),
     )
     return lifecycle.create(session, "Bench", lifecycle.Reach(lists=(list_id,)), content, now=now).id
+
+
+def linked(session: Session, now: datetime) -> tuple[int, list[int]]:
+    """A campaign and the numbers of its links, which is all that a tracking endpoint asks about."""
+    row = Campaign(name="Bench", created_at=now, updated_at=now)
+    session.add(row)
+    session.flush()
+    session.add_all(
+        Link(campaign_id=row.id, number=at, revision=1, kind="text", label=f"Story {at}", url=f"https://shop.example/item/{at}?from=news")
+        for at in range(1, LINKS + 1)
+    )
+    return row.id, list(range(1, LINKS + 1))
 
 
 def html(size: int) -> str:

@@ -14,15 +14,15 @@ from pathlib import Path
 
 from sqlalchemy import delete, func, select
 
-from kairan import clock, database, installation, runtime, secrets, settings
+from kairan import clock, database, installation, runtime, settings
 from kairan.models.campaigns import Campaign
 from kairan.models.deliveries import Chunk, Delivery, State
 from kairan.models.deliveries import Lane as LaneRow
 from mailer.bench import control, sample, sink
+from mailer.bench.ground import environment, redis, runtime_for, settings_for
 from mailer.campaigns import compilation, lifecycle
 from mailer.delivery import snapshot
-from mailer.ops import valkey
-from mailer.ops.supervision import die_with_parent, python
+from mailer.ops.supervision import die_with_parent
 
 SIZE = 20_000
 CONTROL_MAX = 100_000
@@ -37,25 +37,11 @@ def measure(url: str | None, *, count: int, lanes: int, rounds: int = 3, profile
     """
     with tempfile.TemporaryDirectory(prefix="kairan-bench-") as name:
         folder = Path(name)
-        given = _settings(folder, url)
+        given = settings_for(folder, url)
         database.migrate(given.database_url)
-        redis = subprocess.Popen(
-            python("-m", "mailer.cli", "valkey"), env={**os.environ, "KAIRAN_DATA_DIR": str(folder)}, preexec_fn=die_with_parent
-        )
-        try:
-            while not valkey.answers(given):
-                time.sleep(0.01)
-            with sink.running(folder) as target:
-                given = replace(given, smtp_url=f"smtp://127.0.0.1:{target.port}?connections={control.SESSIONS}")
-                yield from _rounds(given, target, count, lanes, rounds, profile)
-        finally:
-            redis.terminate()
-            redis.wait()
-
-
-def _settings(folder: Path, url: str | None) -> settings.Settings:
-    environment = {"KAIRAN_DATA_DIR": str(folder), "KAIRAN_SECRET_KEY": "for benchmarks only, never for mail: 0123456789"}
-    return settings.load({**environment, **({"KAIRAN_DATABASE_URL": url} if url else {})}, folder)
+        with redis(given), sink.running(folder) as target:
+            given = replace(given, smtp_url=f"smtp://127.0.0.1:{target.port}?connections={control.SESSIONS}")
+            yield from _rounds(given, target, count, lanes, rounds, profile)
 
 
 @dataclass(frozen=True)
@@ -81,11 +67,9 @@ class _Run:
 def _rounds(
     given: settings.Settings, target: sink.Sink, count: int, lanes: int, rounds: int, profile: bool
 ) -> Iterator[tuple[str, object]]:
-    keys = secrets.load(given)
-    ground = runtime.Runtime(given, keys, database.Database(given.database_url))
+    ground = runtime_for(given)
     with ground.writing() as session:
-        database.check_secret(session, keys.fingerprint)
-        list_id = sample.audience(session, keys, count, clock.now())
+        list_id = sample.audience(session, ground.secrets, count, clock.now())
     yield "machine", f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     yield "database", "sqlite" if given.is_sqlite else "postgresql"
     yield "sink", target.name
@@ -111,13 +95,12 @@ def _rounds(
 def _send(
     ground: runtime.Runtime, given: settings.Settings, target: sink.Sink, list_id: int, count: int, lanes: int, profile: bool
 ) -> _Run:
-    campaign_id = _prepare(ground, list_id)
+    campaign_id = prepare(ground, list_id)
     before, bytes_before = target.accepted(), target.bytes()
-    environment = {**os.environ, **_environment(given)}
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "mailer.bench.send", str(campaign_id), *(["profile"] if profile else [])],
-            env=environment,
+            env={**os.environ, **environment(given)},
             preexec_fn=die_with_parent,
             stdout=subprocess.PIPE,
         )
@@ -135,7 +118,7 @@ def _send(
     return _Run((count - skipped) / (last - first), (target.bytes() - bytes_before) / count, told)
 
 
-def _prepare(ground: runtime.Runtime, list_id: int) -> int:
+def prepare(ground: runtime.Runtime, list_id: int) -> int:
     now = clock.now()
     with ground.writing() as session:
         installation.put(session, "organisation", {"name": "Bench", "address": "1 Loop", "contact": "a@bench.example"}, now=now)
@@ -165,15 +148,6 @@ def _verify(ground: runtime.Runtime, campaign_id: int, count: int) -> None:
     with ground.writing() as session:  # so that the next round does not meet a campaign of today
         for table in (Chunk, LaneRow):
             session.execute(delete(table).where(table.campaign_id == campaign_id))
-
-
-def _environment(given: settings.Settings) -> dict[str, str]:
-    return {
-        "KAIRAN_DATA_DIR": str(given.data_dir),
-        "KAIRAN_DATABASE_URL": given.database_url,
-        "KAIRAN_SMTP_URL": given.smtp_url,
-        "KAIRAN_SECRET_KEY": given.secret_key,
-    }
 
 
 def _lane(campaign_id: int, profile: bool) -> None:

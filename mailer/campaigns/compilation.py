@@ -35,7 +35,7 @@ def source_of(session: Session, campaign: Campaign, base_url: str) -> Source:
         reply_to=revision.reply_to,
         html=revision.content if revision.kind == "html" else None,
         text=revision.content if revision.kind == "text" else revision.text,
-        record_opens=campaign.recording != Recording.NONE,
+        record_opens=campaign.record_opens and campaign.recording != Recording.NONE,
         record_clicks=campaign.record_clicks and campaign.recording != Recording.NONE,
         organisation=Organisation(organisation["name"], organisation["address"], organisation["contact"]),
         base_url=base_url,

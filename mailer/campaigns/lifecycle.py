@@ -3,6 +3,7 @@
 draft → scheduled → sending → sent          paused and cancelled branch off; a paused campaign may be edited and resumed
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -78,6 +79,9 @@ class Reach:
     purpose_id: int | None = None
     recording: str = Recording.IDENTIFIED
     record_clicks: bool = True
+    record_opens: bool = True
+    utm: Mapping[str, str] | None = None
+    """source, medium, campaign: what links carry as `utm_…`"""
 
 
 def create(session: Session, name: str, reach: Reach, content: Content, *, now: datetime, by: int | None = None) -> Campaign:
@@ -105,6 +109,8 @@ def set_reach(session: Session, campaign: Campaign, reach: Reach, *, now: dateti
     campaign.purpose_id = reach.purpose_id
     campaign.recording = Recording(reach.recording)
     campaign.record_clicks = reach.record_clicks
+    campaign.record_opens = reach.record_opens
+    campaign.utm = dict(reach.utm) if reach.utm else None
     campaign.updated_at = now
     session.flush()
 
@@ -119,6 +125,8 @@ def reach_of(session: Session, campaign: Campaign) -> Reach:
         purpose_id=campaign.purpose_id,
         recording=campaign.recording,
         record_clicks=campaign.record_clicks,
+        record_opens=campaign.record_opens,
+        utm=campaign.utm,
     )
 
 

@@ -198,7 +198,7 @@ def test_behind_trusted_proxies_the_network_is_the_clients(sent: Sent) -> None:
     client = Client(app)
 
     client.get(f"/o/{sent.token()}.gif", headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.77", "User-Agent": "Thunderbird"})
-    app.wsgi_app.app.buffer.stop()  # type: ignore[attr-defined]
+    app.wsgi_app.buffer.stop()  # type: ignore[attr-defined]
     sent.drain()
 
     assert [event.network for event in sent.events()] == ["203.0.113.0/24"]
