@@ -11,7 +11,7 @@ from kairan import clock, i18n, installation, queues
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.runtime import Runtime, runtime
 from mailer.campaigns import compilation, lifecycle, preflight, restored, schedule, series
-from mailer.delivery import holds, snapshot, uncertain, zone_times
+from mailer.delivery import holds, snapshot, zone_times
 from mailer.delivery import jobs as sending
 from unsubscribe.waiting import LONGEST_S, wait_until_quiet
 
@@ -105,23 +105,6 @@ def cancel(ground: Runtime, campaign_id: int) -> None:
         with ground.writing() as session:
             if not lifecycle.cancel_waiting(session, campaign_id, now=clock.now()):
                 return
-
-
-def decide_uncertain(ground: Runtime, campaign_id: int, *, again: bool) -> int:
-    """A person's word on all uncertain deliveries of a campaign: sent again, or taken as arrived. Returns how many."""
-    decided = 0
-    while True:
-        with ground.writing() as session:
-            now = clock.now()
-            count = uncertain.send_again(session, campaign_id, now) if again else uncertain.mark_arrived(session, campaign_id)
-            if again and count:
-                lifecycle.reopen(session, campaign_id, now=now)
-        if not count:
-            break
-        decided += count
-    if again and decided:
-        sending.ring(ground, campaign_id)
-    return decided
 
 
 def tick(ground: Runtime) -> None:

@@ -186,8 +186,11 @@ def close_breaker(provider: Provider) -> None:
 # ---- why nothing goes out ----
 
 
-def why_waiting(session: Session, now: datetime, campaign_id: int | None = None) -> str | None:
-    """In a sentence, for the progress page, in the reader's language and the installation's time; None: a provider is available."""
+def why_waiting(session: Session, now: datetime, campaign_id: int | None = None, waiting: int | None = None) -> str | None:
+    """In a sentence, for the progress page, in the reader's language and the installation's time; None: a provider is available.
+
+    `waiting`: how many wait, where the caller has counted them.
+    """
     if available(session, now):
         return None
     found = enabled(session)
@@ -197,7 +200,7 @@ def why_waiting(session: Session, now: datetime, campaign_id: int | None = None)
     full = [provider for provider in found if not is_broken(provider, now)]
     if full:
         ceiling = sum(ceilings.ceiling_of(session, provider, days.get(provider.id), now) or 0 for provider in full)
-        waiting = _waiting(session, campaign_id)
+        waiting = _waiting(session, campaign_id) if waiting is None else waiting
         return ngettext(
             "Today's ceiling of %(ceiling)s mails is reached: one mail waits for tomorrow.",
             "Today's ceiling of %(ceiling)s mails is reached: %(count)s mails wait for tomorrow.",

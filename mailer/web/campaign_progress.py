@@ -8,11 +8,17 @@ from werkzeug.wrappers import Response
 
 from kairan.i18n import gettext as _
 from kairan.models.campaigns import Campaign, CampaignStatus
+from kairan.models.deliveries import State
 from mailer.campaigns import jobs, lifecycle
+from mailer.delivery import providers
+from mailer.reports import tallies
 from mailer.reports.charts import state_bar
-from mailer.web import campaign_queries, edge
+from mailer.web import campaign_queries, edge, standstill
+from mailer.web.campaign_queries import Counts
 
 blueprint = Blueprint("campaign_progress", __name__)
+DOMAINS_A_POLL, DOMAINS_A_PAGE = 1, 30
+"""chunks of 2,000 whose recipient domains are counted (10 ms each)"""
 MOVING = (CampaignStatus.SCHEDULED, CampaignStatus.SENDING)
 
 
@@ -29,9 +35,11 @@ def progress(campaign_id: int) -> edge.Answer:
 
 
 def figures(session: Session, campaign: Campaign) -> dict[str, Any]:
-    counts = campaign_queries.counts(session, campaign.id)
-    rate = campaign_queries.rate_per_s(session, campaign.id, edge.now()) if campaign.status == CampaignStatus.SENDING else 0.0
-    left = counts["queued"] + counts["sending"]
+    tally, now = tallies.tally(session, campaign.id), edge.now()
+    tallies.count_domains(session, campaign.id, DOMAINS_A_POLL if edge.is_fragment() else DOMAINS_A_PAGE)
+    counts, is_sending = Counts(tally.states), campaign.status == CampaignStatus.SENDING
+    rate = tally.rate_per_s(now) if is_sending else 0.0
+    left, waiting = counts["queued"] + counts["sending"], counts["queued"] + counts["deferred"]
     total = max(campaign.audience, counts.total)
     return {
         "campaign": campaign,
@@ -40,10 +48,18 @@ def figures(session: Session, campaign: Campaign) -> dict[str, Any]:
         "bar": state_bar([*counts.parts[:-1], ("queued", max(0, total - counts.ended))], title=_("Deliveries by state")),
         "rate": rate,
         "left_s": left / rate if rate >= 0.5 and left else None,
-        "problems": campaign_queries.last_problems(session, campaign.id),
+        "problems": tally.problems(),
+        "providers": standstill.of_providers(session, tally.providers, now),
+        "domains": tally.domains(),
+        "domains_made_of": tally.domains_made_of(),
+        "waits": providers.why_waiting(session, now, campaign.id, waiting) if is_sending and waiting else None,
+        "next_try": tally.next_due(State.DEFERRED),
+        "next_mail": tally.next_due(State.QUEUED),
         "reason": lifecycle.PAUSE_REASONS.get(campaign.paused_reason or ""),
+        "advice": standstill.advice(session, campaign) if campaign.status == CampaignStatus.PAUSED else None,
+        "now": now,
         "is_moving": campaign.status in MOVING,
-        "undo_s": max(0, int((campaign.due_at - edge.now()).total_seconds())) if campaign.due_at else 0,
+        "undo_s": max(0, int((campaign.due_at - now).total_seconds())) if campaign.due_at else 0,
     }
 
 

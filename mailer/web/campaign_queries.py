@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
@@ -10,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from kairan.models.audience import List
 from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus, Revision
-from kairan.models.deliveries import Delivery, State
+from kairan.models.deliveries import State
 from kairan.models.events import EventKind, Rollup
 from mailer.reports.state_counts import state_counts
 
@@ -89,17 +88,10 @@ def going(session: Session, campaign: Campaign) -> Going:
 
 
 def results(session: Session, campaign_ids: Sequence[int]) -> dict[int, Result]:
-    """From the roll-ups and one count of deliveries: a page of fifty campaigns costs two queries."""
+    """From the roll-ups, and the tallies of this process: what has ended is counted once."""
     if not campaign_ids:
         return {}
-    accepted: dict[int, int] = {
-        row[0]: row[1]
-        for row in session.execute(
-            select(Delivery.campaign_id, func.count())
-            .where(Delivery.campaign_id.in_(campaign_ids), Delivery.state == State.ACCEPTED)
-            .group_by(Delivery.campaign_id)
-        )
-    }
+    accepted = {number: state_counts(session, number)["accepted"] for number in campaign_ids}
     is_open = and_(Rollup.kind == EventKind.OPEN, Rollup.link == 0)
     sums = select(
         Rollup.campaign_id,
@@ -158,30 +150,3 @@ def list_names(session: Session, campaign_ids: Sequence[int]) -> dict[int, list[
     for campaign_id, name in rows:
         found.setdefault(campaign_id, []).append(name)
     return found
-
-
-def last_problems(session: Session, campaign_id: int, limit: int = 5) -> list[Any]:
-    """The servers' last words, alike ones together: code, reply, how many."""
-    troubled = (State.REJECTED, State.DEFERRED, State.UNCERTAIN, State.FAILED, State.EXPIRED)
-    return list(
-        session.execute(
-            select(Delivery.state, Delivery.code, func.min(Delivery.reply).label("reply"), func.count().label("number"), Delivery.reason)
-            .where(Delivery.campaign_id == campaign_id, Delivery.state.in_(troubled))
-            .group_by(Delivery.state, Delivery.code, Delivery.reason)
-            .order_by(func.count().desc())
-            .limit(limit)
-        )
-    )
-
-
-def rate_per_s(session: Session, campaign_id: int, now: datetime, window_s: int = 20) -> float:
-    """Deliveries that ended within the last seconds, a second."""
-    from datetime import timedelta
-
-    since = now - timedelta(seconds=window_s)
-    number = session.scalar(
-        select(func.count()).where(
-            Delivery.campaign_id == campaign_id, Delivery.state.in_((State.ACCEPTED, State.REJECTED)), Delivery.ended_at > since
-        )
-    )
-    return (number or 0) / window_s

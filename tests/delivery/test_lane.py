@@ -12,8 +12,7 @@ from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.deliveries import Chunk, Delivery, Provider, State
 from kairan.models.suppression import Suppression
 from kairan.runtime import Runtime
-from mailer.campaigns import jobs as campaign_jobs
-from mailer.campaigns import lifecycle
+from mailer.campaigns import decisions, lifecycle
 from mailer.delivery import jobs, journal
 from tests.support.fault_smtp import FaultSmtp
 from tests.support.ground import states
@@ -162,11 +161,11 @@ def test_a_person_decides_what_is_uncertain(ground: Runtime, server: FaultSmtp, 
         lifecycle.finish_if_done(session, campaign_id, now=clock.now())
         assert states(session, campaign_id) == {"uncertain": 1, "accepted": 1}
 
-    assert campaign_jobs.decide_uncertain(ground, campaign_id, again=True) == 1
+    assert decisions.decide(ground, campaign_id, again=True, actor="account:1") == 1
     jobs.run_lane(campaign_id)
     assert server.ledger.count("drop-dot.1@t.example") == 2  # a person asked for it
 
-    assert campaign_jobs.decide_uncertain(ground, campaign_id, again=False) == 1
+    assert decisions.decide(ground, campaign_id, again=False, actor="account:1") == 1
     with ground.writing() as session:
         assert states(session, campaign_id) == {"accepted": 2}
         assert lifecycle.finish_if_done(session, campaign_id, now=clock.now())
