@@ -6,6 +6,7 @@ beacon cannot tell a preview from a reading, and a scanner that poses as a brows
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 
 EARLY_MS = 2_000
@@ -20,6 +21,17 @@ PREFETCH = "Sec-Purpose: prefetch; "
 """what tracking.endpoint puts before the agent of a fetch that says it was not asked for by anybody yet"""
 
 
+class Basis(StrEnum):
+    """How we know what a rule says."""
+
+    DOCUMENTED = "documented"
+    """its maker or a standard writes it down"""
+    OBSERVED = "observed"
+    """others saw and published it; we did not capture it"""
+    GUESS = "guess"
+    """likely, and no more than that"""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """An agent that matches is a machine, or a person's proxy."""
@@ -28,31 +40,45 @@ class Rule:
     pattern: re.Pattern[str]
     client: str
     machine: bool
+    basis: Basis
     source: str
 
 
-def _rule(rule: str, pattern: str, client: str, source: str, *, machine: bool = True) -> Rule:
-    return Rule(rule, re.compile(pattern, re.IGNORECASE), client, machine, source)
+def _rule(rule: str, pattern: str, client: str, basis: Basis, source: str, *, machine: bool = True) -> Rule:
+    return Rule(rule, re.compile(pattern, re.IGNORECASE), client, machine, basis, source)
 
 
+_D, _O, _G = Basis.DOCUMENTED, Basis.OBSERVED, Basis.GUESS
 AGENT_RULES = (
-    _rule("prefetch/1", r"\ASec-Purpose: prefetch; ", "Prefetch", "says so: Sec-Purpose (WHATWG Fetch), Purpose, X-Moz"),
-    _rule("apple_relay/1", r"\AMozilla/5\.0\Z", "Apple Mail", "Mail Privacy Protection sends exactly this (ua-parser/uap-core 509)"),
-    _rule("proxy_gmail/1", r"GoogleImageProxy", "Gmail", "fetches when a person opens (matomo-org/matomo 5359)", machine=False),
-    _rule("proxy_yahoo/1", r"YahooMailProxy", "Yahoo Mail", "fetches when a person opens", machine=False),
-    _rule("scanner/1", r"Gmail-content-sampling", "Gmail", "a sample of mail is fetched on arrival"),
-    _rule("scanner/1", r"Barracuda", "Barracuda", "link protection of a mail gateway"),
-    _rule("scanner/1", r"Proofpoint|urldefense", "Proofpoint", "URL Defense"),
-    _rule("scanner/1", r"Mimecast", "Mimecast", "URL protection of a mail gateway"),
-    _rule("scanner/1", r"MessageLabs|Symantec", "Symantec", "Email Security.cloud"),
-    _rule("scanner/1", r"TrendMicro|Trend Micro", "Trend Micro", "URL check of a mail gateway"),
-    _rule("scanner/1", r"FireEye|Sophos|Forcepoint|Bitdefender|Kaspersky", "Mail gateway", "URL check of a mail gateway"),
-    _rule("preview/1", r"SkypeUriPreview|Teams|Slackbot|facebookexternalhit|Twitterbot|Discordbot|TelegramBot|WhatsApp|LinkedInBot",
-          "Chat preview", "fetches links that are shown in a chat"),
-    _rule("preview/1", r"Google-PageRenderer|Google Web Preview|BingPreview", "Link preview", "renders a page beforehand"),
-    _rule("crawler/1", r"(?<![a-z])(?:Googlebot|bingbot|YandexBot|Baiduspider|AhrefsBot|SemrushBot|Applebot)|crawler|spider",
-          "Crawler", "says of itself that it crawls"),
-    _rule("headless/1", r"HeadlessChrome|PhantomJS", "Headless browser", "a browser that nobody looks at"),
+    _rule("prefetch/1", r"\ASec-Purpose: prefetch; ", "Prefetch", _D, "the request says so: Sec-Purpose (WHATWG Fetch), Purpose, X-Moz"),
+    _rule("no_agent/1", r"\A[\s-]*\Z", "None", _G,
+          "every mail program and browser we know of names itself; who takes the name out does not want to be counted"),
+    _rule("apple_relay/1", r"\AMozilla/5\.0\Z", "Apple Mail", _O,
+          "Mail Privacy Protection fetches on arrival, with exactly this (ua-parser/uap-core 509)"),
+    _rule("proxy_gmail/1", r"GoogleImageProxy", "Gmail", _O, "fetches when a person opens (matomo-org/matomo 5359)", machine=False),
+    _rule("proxy_yahoo/1", r"YahooMailProxy", "Yahoo Mail", _D, "the agent leads to Yahoo's page about it: fetches when a person opens",
+          machine=False),
+    _rule("scanner/1", r"Gmail-content-sampling", "Gmail", _O, "a sample of mail is fetched on arrival"),
+    _rule("scanner/1", r"Barracuda", "Barracuda", _G, "link protection of a mail gateway, by its maker's name"),
+    _rule("scanner/1", r"Proofpoint|urldefense", "Proofpoint", _G, "URL Defense, by its maker's name"),
+    _rule("scanner/1", r"Mimecast", "Mimecast", _G, "URL protection of a mail gateway, by its maker's name"),
+    _rule("scanner/1", r"MessageLabs|Symantec", "Symantec", _G, "Email Security.cloud, by its maker's name"),
+    _rule("scanner/1", r"TrendMicro|Trend Micro", "Trend Micro", _G, "URL check of a mail gateway, by its maker's name"),
+    _rule("scanner/1", r"FireEye|Sophos|Forcepoint|Bitdefender|Kaspersky|Fortinet|Zscaler|Cisco-?Talos|IronPort", "Mail gateway", _G,
+          "URL check of a mail gateway or virus scanner, by its maker's name"),
+    _rule("discovery/1", r"Microsoft Office (?:\w+ )?(?:Existence |Protocol )?Discovery|WebDAV-MiniRedir", "Office", _O,
+          "Office asks what lies behind a link before a browser opens it"),
+    _rule("preview/1", r"facebookexternalhit|Facebot|Twitterbot|Slackbot|Slack-ImgProxy|SkypeUriPreview|MicrosoftPreview|Discordbot",
+          "Chat preview", _D, "fetches links that are shown in a chat; each of them is named in its maker's pages"),
+    _rule("preview/1", r"TelegramBot|WhatsApp/|LinkedInBot|line-poker|kakaotalk-scrap|Viber|redditbot|Pinterestbot|vkShare|Iframely",
+          "Chat preview", _O, "fetches links that are shown in a chat"),
+    _rule("preview/1", r"Google-PageRenderer|Google Web Preview|BingPreview", "Link preview", _O, "renders a page beforehand"),
+    _rule("headless/1", r"HeadlessChrome|PhantomJS|Puppeteer|Selenium", "Headless browser", _D, "a browser that no one looks at"),
+    _rule("program/1", r"\A(?:curl|Wget|libcurl|python|aiohttp|httpx|Go-http-client|Java/|Apache-HttpClient|libwww-perl|Ruby|axios|node)"
+          r"|python-requests|python-httpx|node-fetch|undici|PostmanRuntime|GuzzleHttp|Scrapy", "Program", _D,
+          "the default name of a library or tool; no mail program keeps it (okhttp is not here: apps for Android do)"),
+    _rule("crawler/1", r"(?<!cu)bot(?:[/;:), -]|\Z)|crawler|spider|AdsBot-Google|GoogleOther|Google-Safety|Y!J-", "Crawler", _D,
+          "says of itself that it crawls (CUBOT is a telephone)"),
 )  # fmt: skip
 """The first that matches judges."""
 
@@ -60,8 +86,10 @@ CLIENTS = tuple(
     (re.compile(pattern), name)
     for pattern, name in (
         (r"Outlook-iOS|Outlook-Android", "Outlook mobile"),
-        (r"Microsoft Outlook|ms-office|MSOffice|Microsoft Office", "Outlook"),
+        (r"Microsoft Outlook|OneOutlook/|ms-office|MSOffice|Microsoft Office", "Outlook"),
         (r"Thunderbird", "Thunderbird"),
+        (r"DoCoMo/|KDDI-|SoftBank/", "Feature phone"),
+        (r"; wv\)", "App on Android"),
         (r"Edg(?:e|A|iOS)?/", "Edge"),
         (r"OPR/|Opera", "Opera"),
         (r"SamsungBrowser/", "Samsung Internet"),
@@ -69,6 +97,7 @@ CLIENTS = tuple(
         (r"CriOS/|Chrome/", "Chrome"),
         (r"Version/[0-9.]+.*Safari/", "Safari"),
         (r"(?:iPhone|iPad|Macintosh).*AppleWebKit/[0-9.]+ \(KHTML, like Gecko\)", "Apple Mail"),
+        (r"\AMail/.*CFNetwork/", "Apple Mail"),
         (r"Trident/|MSIE ", "Internet Explorer"),
     )
 )

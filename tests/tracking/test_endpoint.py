@@ -1,23 +1,27 @@
 """What comes back from a mail reaches the endpoint, and the endpoint answers whatever else is away."""
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from werkzeug.test import Client
 
 from kairan.database import Database
 from kairan.models.audience import Member
-from kairan.models.campaigns import Link
+from kairan.models.base import Base
+from kairan.models.campaigns import Campaign, Link
 from kairan.runtime import Runtime
 from mailer.app import create_public_app
+from mailer.campaigns import compilation
+from mailer.compose import compiler
 from mailer.reports import click_targets
-from tests.tracking.conftest import Sent
-from tracking import endpoint
+from tests.tracking.conftest import PERSON, Sent
+from tracking import buffer, endpoint
 from tracking.targets import location
 
 Wrapped = Callable[[Runtime], endpoint.Endpoint]
@@ -156,6 +160,92 @@ def test_a_link_with_merge_fields_is_the_members_own(sent: Sent) -> None:
     assert anonymous.headers["Location"] == "https://shop.example/hello?name=you&lang=ja"
     with sent.ground.reading() as session:
         assert click_targets.resolve(session, sent.campaign_id, 1, "https://shop.example/{{ member.gone }}") is None
+
+
+def test_a_flood_of_one_token_is_answered_and_counted(sent: Sent) -> None:
+    for _part in range(4):
+        answers = {sent.open(1).status_code for _ in range(100)}
+        sent.endpoint.buffer.flush()
+    sent.open(2)
+    sent.drain()
+
+    assert answers == {200}
+    assert sum(sent.dropped().values()) + len(sent.events()) == 401
+    assert sent.dropped()["token_flood"] == 200
+    assert {event.number for event in sent.events()} == {1, 2}
+
+
+def test_links_carry_what_the_campaign_wants_to_be_known_by(sent: Sent) -> None:
+    own, merged = "https://a.example/?utm_source=me#x", "https://a.example/{{ member.first_name }}"
+    with sent.ground.writing() as session:
+        for number, url in ((78, own), (79, merged)):
+            session.add(Link(campaign_id=sent.campaign_id, number=number, revision=1, kind="text", label="Story", url=url))
+        session.execute(update(Campaign).values(utm={"source": "news letter", "medium": "mail"}))
+
+    assert sent.click().headers["Location"] == "https://shop.example/autumn?utm_source=news%20letter&utm_medium=mail"
+    assert sent.click(link=78).headers["Location"] == "https://a.example/?utm_source=me&utm_medium=mail#x"
+    assert sent.click(link=79).headers["Location"] == "https://a.example/Name1?utm_source=news%20letter&utm_medium=mail"
+
+
+def test_a_fetch_in_advance_is_a_machines(sent: Sent) -> None:
+    for number, header in enumerate(("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"), start=1):
+        headers = {"User-Agent": PERSON, header: "preview" if header == "X-Purpose" else "prefetch;prerender"}
+        sent.client.get(f"/c/{sent.token(number)}/{sent.links['text']}", headers=headers)
+    sent.drain()
+
+    assert [(event.machine, event.rule) for event in sent.events()] == [(True, "prefetch/1")] * 4
+
+
+def test_paths_of_any_length_get_the_same_answer(sent: Sent) -> None:
+    good = sent.token()
+
+    paths = (f"/o/{'A' * 8_192}.gif", f"/o/{good}.gif{'x' * 8_192}", f"/c/{good}/{'1' * 8_192}", f"/c/{good}/{'/' * 8_192}")
+
+    assert [sent.client.get(path).status_code for path in paths] == [404] * 4
+    assert sent.client.get(f"/c/{good}/{sent.links['text']}?{'q' * 8_192}").status_code == 302
+
+
+def test_a_campaign_deleted_while_its_events_arrive_drops_them(sent: Sent) -> None:
+    sent.open()
+    sent.click()
+    with sent.ground.writing() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            if "campaign_id" in table.c:
+                session.execute(delete(table).where(table.c.campaign_id == sent.campaign_id))
+        session.execute(delete(Campaign).where(Campaign.id == sent.campaign_id))
+    late = sent.click()
+    sent.drain()
+
+    assert late.status_code == 302
+    assert sent.dropped() == {"unknown": 3}
+    assert (sent.events(), sent.hours()) == ([], [])
+
+
+def test_a_clock_that_jumps_is_counted_not_believed(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns()
+    for years in (-30, -1, 0, 1, 200):
+        monkeypatch.setattr(buffer, "time_ns", lambda years=years: now + years * 365 * 86_400 * 10**9)
+        sent.open()
+    sent.drain()
+
+    assert len(sent.events()) == 1
+    assert sent.dropped() == {"clock": 4}
+
+
+def test_a_campaign_without_beacon_or_without_tracked_links(sent: Sent) -> None:
+    with sent.ground.reading() as session:
+        campaign = session.get_one(Campaign, sent.campaign_id)
+        campaign.record_opens = False
+        opens_off = (
+            compiler.compile_source(compilation.source_of(session, campaign, "https://news.example")).programs["html", "en"].to_json()
+        )
+        campaign.record_opens, campaign.record_clicks = True, False
+        clicks_off = (
+            compiler.compile_source(compilation.source_of(session, campaign, "https://news.example")).programs["html", "en"].to_json()
+        )
+
+    assert ("/o/" in opens_off, "/c/" in opens_off) == (False, True)
+    assert ("/o/" in clicks_off, "/c/" in clicks_off) == (True, False)
 
 
 @pytest.mark.parametrize(

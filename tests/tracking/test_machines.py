@@ -18,6 +18,14 @@ IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605
         ("BarracudaCentral LinkProtect", "scanner/1", "Barracuda"),
         ("Mozilla/5.0 (compatible; bingbot/2.0)", "crawler/1", "Crawler"),
         ("Mozilla/5.0 (Windows NT 6.1) SkypeUriPreview Preview/0.5", "preview/1", "Chat preview"),
+        ("facebookexternalhit/1.1;line-poker/1.0", "preview/1", "Chat preview"),
+        ("Microsoft Office Existence Discovery", "discovery/1", "Office"),
+        ("Microsoft Office Protocol Discovery", "discovery/1", "Office"),
+        ("curl/8.14.1", "program/1", "Program"),
+        ("python-requests/2.32", "program/1", "Program"),
+        ("Sec-Purpose: prefetch; " + CHROME, "prefetch/1", "Prefetch"),
+        ("", "no_agent/1", "None"),
+        (" - ", "no_agent/1", "None"),
     ],
 )
 def test_machines_by_their_agent(agent: str, rule: str, client: str) -> None:
@@ -34,7 +42,11 @@ def test_machines_by_their_agent(agent: str, rule: str, client: str) -> None:
         ("Outlook-Android/2.0", "person/1", "Outlook mobile"),
         ("Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)", "proxy_gmail/1", "Gmail"),
         ("YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", "proxy_yahoo/1", "Yahoo Mail"),
-        ("", "person/1", None),
+        ("Mozilla/5.0 (Linux; Android 14; CUBOT KINGKONG) AppleWebKit/537.36 Chrome/142.0 Mobile Safari/537.36", "person/1", "Chrome"),
+        ("Mozilla/5.0 (Linux; Android 14; SO-51D; wv) Version/4.0 Chrome/142.0 Mobile Safari/537.36", "person/1", "App on Android"),
+        ("Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17928; Pro)", "person/1", "Outlook"),
+        ("okhttp/4.12.0", "person/1", None),
+        ("Nobody has heard of this one", "person/1", None),
     ],
 )
 def test_people_and_people_behind_a_proxy(agent: str, rule: str, client: str | None) -> None:
