@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from kairan.safe_client import allowed_networks
+
 PREFIX = "KAIRAN_"
 FILE = "kairan.toml"
 DEFAULT_PORT = 8000
@@ -98,6 +100,11 @@ class Settings:
     journal_dir: Path = Path()
     """folder of the sending journals, on a local disk; empty: `journal` in the data folder"""
 
+    metrics_token: str = field(default="", repr=False)
+    """what a monitor sends as `Authorization: Bearer …` to read /metrics, at least 16 characters; empty: only this machine may"""
+    private_targets: str = ""
+    """networks outside the public internet that webhooks may reach, e.g. 10.20.0.0/16, 127.0.0.1; empty: none"""
+
     @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
@@ -111,8 +118,9 @@ class Settings:
         shown = {PREFIX + f.name.upper(): str(getattr(self, f.name)) for f in fields(self)}
         for name in ("KAIRAN_DATABASE_URL", "KAIRAN_REDIS_URL", "KAIRAN_SMTP_URL"):
             shown[name] = _mask_password(shown[name])
-        if self.secret_key:
-            shown["KAIRAN_SECRET_KEY"] = "••••••••"
+        for name in ("secret_key", "metrics_token"):
+            if getattr(self, name):
+                shown[PREFIX + name.upper()] = "••••••••"
         return shown
 
 
@@ -202,6 +210,20 @@ def _secret(value: str) -> str:
     return value
 
 
+def _metrics(value: str) -> str:
+    if len(value) < 16:
+        raise SettingError("KAIRAN_METRICS_TOKEN is too short: write at least 16 random characters")
+    return value
+
+
+def _private(value: str) -> str:
+    try:
+        allowed_networks(value)
+    except ValueError as error:
+        raise SettingError(f"KAIRAN_PRIVATE_TARGETS must list networks such as 10.20.0.0/16, 127.0.0.1: {error}") from error
+    return value
+
+
 _PARSE: dict[str, Callable[[str], Any]] = {
     "data_dir": _folder,
     "database_url": _database,
@@ -211,6 +233,8 @@ _PARSE: dict[str, Callable[[str], Any]] = {
     "proxy_hops": _hops,
     "secret_key": _secret,
     "journal_dir": _folder,
+    "metrics_token": _metrics,
+    "private_targets": _private,
 }
 
 
