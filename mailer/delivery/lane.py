@@ -9,6 +9,7 @@ waited for. Whatever dies here, recovery knows from the journal how far each del
 import asyncio
 import logging
 import os
+import random
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,8 @@ from mailer.delivery.stint import AT_ONCE, Stint
 from mailer.delivery.throttle import Share
 
 HEARTBEAT_S = 15.0
+SLOW_FIRST_S = 0.1
+SLOW_MAX_S = 5.0
 LANE_S = 60.0
 
 log = logging.getLogger(__name__)
@@ -155,6 +158,8 @@ class Lane:
         failures = 0
         while not self._retires():
             if connection is None or not connection.usable:
+                if connection is not None:
+                    await self._slow_down(connection.drops)
                 try:
                     connection = await self._connect(connection)
                     failures = 0
@@ -177,6 +182,14 @@ class Lane:
             self._connections.discard(connection)
             await connection.leave()
 
+    async def _slow_down(self, drops: int) -> None:
+        """Before a connection is opened again: a server that says 421 or hangs up is over its limit, and asking at once makes it worse."""
+        until = asyncio.get_running_loop().time()
+        if drops:
+            until += min(SLOW_FIRST_S * 2 ** min(drops - 1, 10), SLOW_MAX_S) * random.uniform(0.5, 1.0)
+        while not self.stint.stopping and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.1)
+
     def _retires(self) -> bool:
         """Whether this worker is one too many for the lane's share. It is out of the count at once, else all would leave together."""
         if len(self._workers) <= max(self.share.granted, 1):
@@ -193,6 +206,7 @@ class Lane:
             self._connections.discard(old)
             old.abandon()
         connection = await Connection.open(self.account)
+        connection.drops = old.drops if old is not None else 0
         self._connections.add(connection)
         return connection
 
@@ -226,9 +240,11 @@ class Lane:
             dotted = True
             reply = await connection.dot_reply()
         except RefusedReply as refusal:
+            connection.drops += refusal.reply.code == 421
             return outcomes.of_refusal(refusal)
         except ConnectionLost as lost:
             connection.abandon()
+            connection.drops += not dotted
             # Before the dot a server may not deliver; after it the mail may have arrived, and only a person may send it again.
             return outcomes.uncertain(lost.why) if dotted else outcomes.requeued(lost.why)
         except JournalError as error:
@@ -237,7 +253,10 @@ class Lane:
             return outcomes.requeued("the journal cannot be written")
         self._journal_reply(gated, reply.code, reply.text)
         if reply.code == 421:
+            connection.drops += 1
             connection.abandon()
+        elif reply.code < 300:
+            connection.drops = 0
         return outcomes.of_reply(reply)
 
     def _journal_reply(self, gated: Gated, code: int, text: str) -> None:

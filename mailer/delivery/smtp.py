@@ -164,6 +164,8 @@ class Connection(aiosmtplib.SMTP):
 
     replies_from: ReplyProtocol
     pipelining: bool
+    drops: int = 0
+    """421s and drops before the dot in a row, also of the connections it replaces"""
 
     @classmethod
     async def open(cls, account: SmtpAccount, local_hostname: str | None = None) -> "Connection":

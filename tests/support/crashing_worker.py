@@ -53,6 +53,9 @@ POINTS = {
     "cancel": ("mailer.campaigns.lifecycle", "cancel_waiting"),
 }
 
+HURRIED = {"mailer.delivery.lane.SLOW_MAX_S": 0.02}
+"""for every piece of work: a mail server that always hangs up is asked at once again, where the product slows down"""
+
 
 @dataclass(frozen=True)
 class Crash:
@@ -169,7 +172,7 @@ def _horse(order: dict[str, Any]) -> None:
         plant(Crash.parse(order["crash"]))
     if order.get("clock_s"):
         _move_clock(order["clock_s"])
-    for path, value in order.get("constants", {}).items():
+    for path, value in {**HURRIED, **order.get("constants", {})}.items():
         module, _, name = path.rpartition(".")
         setattr(importlib.import_module(module), name, value)
     for name, value in order.get("limits", {}).items():
