@@ -108,12 +108,12 @@ browser: $(V)/.dev
 
 COMPILE = $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
   --custom-compile-command "make lock" $(ARGS)
-RUN_IN := --extra postgres pyproject.toml requirements/build.in
+RUN_IN := --extra postgres --extra xlsx pyproject.toml requirements/build.in
 
 lock: $(V)/.uv ## writes the lock files anew (ARGS="--upgrade")
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(COMPILE) $(RUN_IN) -o requirements/run.txt
-	$(COMPILE) $(RUN_IN) requirements/dev.in -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) --extra parquet $(RUN_IN) requirements/dev.in -c requirements/run.txt -o requirements/dev.txt
 	$(MAKE) $(V)/.run
 	$(BUILD) npm frontend install --package-lock-only
 	$(BUILD) npm tests/browser install --package-lock-only

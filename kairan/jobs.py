@@ -20,6 +20,8 @@ LEASE = timedelta(seconds=60)
 FUNCTIONS = {"import": "mailer.audience.jobs.run_import", "export": "mailer.reports.jobs.run_export"}
 """kind → the RQ function that works it"""
 
+ENDED = (JobState.DONE, JobState.FAILED, JobState.STOPPED)
+
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +44,7 @@ def ring(ground: Runtime, job_id: int, kind: str) -> None:
 def begin(session: Session, job_id: int, now: datetime) -> Job:
     """Takes the job for this worker: a new attempt with a lease. Raises JobTaken."""
     job: Job | None = session.execute(locked(select(Job).where(Job.id == job_id), session)).scalar_one_or_none()
-    if job is None or job.state in (JobState.DONE, JobState.FAILED):
+    if job is None or job.state in ENDED:
         raise JobTaken
     if job.state == JobState.RUNNING and job.lease_until is not None and job.lease_until > now:
         raise JobTaken
@@ -51,8 +53,9 @@ def begin(session: Session, job_id: int, now: datetime) -> Job:
     return job
 
 
-def advance(session: Session, job: Job, now: datetime, **progress: Any) -> None:
-    """Writes progress in the transaction of the piece itself. Raises JobTaken if another attempt has begun, so the piece is undone."""
+def advance(session: Session, job: Job, now: datetime, **progress: Any) -> bool:
+    """Writes progress in the transaction of the piece itself; whether somebody asked to cancel. Raises JobTaken if another attempt has
+    begun, so the piece is undone."""
     moved = session.execute(
         update(Job)
         .where(Job.id == job.id, Job.attempt == job.attempt, Job.state == JobState.RUNNING)
@@ -62,12 +65,24 @@ def advance(session: Session, job: Job, now: datetime, **progress: Any) -> None:
     ).one_or_none()
     if moved is None:
         raise JobTaken
+    return bool(moved.cancel_asked)
 
 
-def finish(session: Session, job: Job, now: datetime, *, failure: str | None = None, **progress: Any) -> None:
-    """Ends the job. `failure` is a sentence for the person who waits. Raises JobTaken."""
-    state = JobState.DONE if failure is None else JobState.FAILED
+def finish(session: Session, job: Job, now: datetime, *, failure: str | None = None, stopped: bool = False, **progress: Any) -> None:
+    """Ends the job. `failure` is a sentence for the person who waits; `stopped`: they asked for the end. Raises JobTaken."""
+    state = JobState.STOPPED if stopped else JobState.DONE if failure is None else JobState.FAILED
     advance(session, job, now, state=state, ended_at=now, failure=failure, **progress)
+
+
+def cancel(session: Session, job: Job, now: datetime) -> None:
+    """One that waits ends here; one that runs is asked to, and ends at its next piece. Nothing happens to one that has ended."""
+    session.execute(locked(select(Job.id).where(Job.id == job.id), session))
+    session.refresh(job)
+    if job.state == JobState.QUEUED:
+        job.state, job.ended_at = JobState.STOPPED, now
+    elif job.state == JobState.RUNNING:
+        job.cancel_asked = True
+    session.flush()
 
 
 def ring_waiting(ground: Runtime) -> None:

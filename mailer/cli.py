@@ -276,13 +276,17 @@ def resume(campaign: str) -> None:
 
 @main.command()
 @click.argument("campaign")
-@click.option("--format", "kind", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
-def report(campaign: str, kind: str) -> None:
+@click.option("--format", "kind", type=click.Choice(["text", "json", "csv", "xlsx", "parquet"]), default="text", show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="For xlsx and parquet: the file to write.")
+def report(campaign: str, kind: str, output: Path | None) -> None:
     """The figures of a campaign."""
     from mailer.reports import summary
 
     ground = _ground()
     campaign_id = _campaign(ground, campaign)
+    if kind in ("xlsx", "parquet"):
+        _report_file(ground, campaign_id, kind, output)
+        return
     with ground.reading() as session:
         figures = summary.report(session, campaign_id)
     if kind == "json":
@@ -290,6 +294,42 @@ def report(campaign: str, kind: str) -> None:
         return
     for name, value in _flat(figures):
         click.echo(f"{name},{value}" if kind == "csv" else f"{name}: {value}")
+
+
+def _report_file(ground: "Runtime", campaign_id: int, kind: str, output: Path | None) -> None:
+    from mailer.ops import export_command
+    from mailer.reports.export import Scope, Wanted
+
+    if output is None:
+        raise click.UsageError(f"--format {kind} needs --output FILE")
+    export_command.run(ground, Wanted("campaigns", kind, scope=Scope(campaign_id)), output)
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["members", "deliveries", "events", "links", "campaigns"]))
+@click.option("--format", "kind", type=click.Choice(["csv", "xlsx", "parquet", "jsonl"]), default="csv", show_default=True)
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path, allow_dash=True), help="The file to write; - for csv and jsonl to a pipe."
+)
+@click.option("--columns", default="", help="Names with commas between, in the order wanted; without: all.")
+@click.option("--campaign", help="Only of this campaign, by number or exact name.")
+@click.option("--list", "list_name", help="Only members of this list.")
+@click.option("--type", "type_", type=click.Choice(["open", "click"]), help="Only these events.")
+@click.option("--spreadsheet", is_flag=True, help="CSV that Excel opens as it should and that runs no formula.")
+@click.option("--purpose", default="", help="What personal data is for; goes into the register of provisions.")
+@click.option("--recipient", default="", help="Who gets the personal data.")
+def export(
+    what: str, kind: str, output: Path, columns: str, campaign: str | None, list_name: str | None, type_: str | None,
+    spreadsheet: bool, purpose: str, recipient: str,
+) -> None:  # fmt: skip
+    """Writes a file of members, deliveries, events, links or campaigns, showing progress. Times are in UTC."""
+    from mailer.ops import export_command
+    from mailer.reports.export import Scope, Wanted
+
+    ground = _ground()
+    scope = Scope(_campaign(ground, campaign) if campaign else None, export_command.list_id(ground, list_name), type_)
+    names = tuple(name for name in columns.split(",") if name)
+    export_command.run(ground, Wanted(what, kind, names, scope, spreadsheet), output, purpose, recipient)
 
 
 def _flat(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -15,6 +15,8 @@ class JobState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    STOPPED = "stopped"
+    """somebody asked for its end"""
 
 
 class Job(Base):
@@ -50,6 +52,6 @@ class JobFile(Base):
 
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(String(20), primary_key=True)
-    """`upload` or `rejected`"""
+    """`upload` or `rejected` of an import, `export`"""
     piece: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     data: Mapped[bytes] = mapped_column(LargeBinary)

@@ -118,7 +118,7 @@ def _answer(status: int, model: type[BaseModel] | str | None, refs: dict[type[Ba
     if model is None:
         return {"description": description}
     if isinstance(model, str):
-        kinds = [model, "text/csv"] if model == "application/x-ndjson" else [model]
+        kinds = [model, "text/csv", "application/vnd.apache.parquet"] if model == "application/x-ndjson" else [model]
         schema = {"type": "object"} if model == "application/json" else {"type": "string"}
         return {"description": description, "content": {kind: {"schema": schema} for kind in kinds}}
     return {"description": description, "content": {"application/json": {"schema": refs[model]}}}

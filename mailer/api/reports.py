@@ -9,6 +9,7 @@ from pydantic import StringConstraints
 from kairan.i18n import gettext as _
 from mailer.api.calls import Call, operation
 from mailer.api.campaigns import find
+from mailer.api.exports import saying
 from mailer.api.idempotency import Answer
 from mailer.api.problems import wrong_parameter
 from mailer.api.shapes import Given, Shown
@@ -90,17 +91,20 @@ def show_links(call: Call, campaign_id: int) -> Answer:
     "GET", "/campaigns/{campaign_id}/events", "events.export", {200: "application/x-ndjson"}, query=EventQuery, problems=(404,)
 )  # fmt: skip
 def events(call: Call, campaign_id: int, query: EventQuery) -> Response:
-    """The campaign's events as JSON Lines or CSV, streamed. Each export stands in the register of provisions."""
-    if query.format == "parquet":
-        raise wrong_parameter("format", _("Parquet comes later. Ask for jsonl or csv for now."))
-    purpose = query.purpose or (call.token.purpose if call.token else None) or ""
-    recipient = query.recipient or (call.token.recipient if call.token else None) or ""
+    """The campaign's events as JSON Lines, CSV or Parquet, streamed. Each export stands in the register of provisions."""
+    purpose, recipient = saying(call, query.purpose, query.recipient)
+    wanted = export.Wanted(
+        "events", query.format, scope=export.Scope(campaign_id, type=query.type), mask=not call.may("member.address")
+    )  # fmt: skip
     with call.ground.writing() as session:
         find(session, campaign_id)
         try:
+            export.check(session, wanted)
             export.provide(session, campaign_id, actor=call.actor, purpose=purpose, recipient=recipient, now=call.now)
         except export.MissingPurpose as missing:
             raise wrong_parameter(missing.field, _("Say what the data is for and who gets it.")) from None
-    pieces = export.stream(call.ground.database, campaign_id, query.format, type_=query.type, mask=not call.may("member.address"))
+        except export.MissingExtra as lacking:
+            raise wrong_parameter("format", str(lacking)) from None
+    pieces = export.stream(call.ground.database, wanted)
     name = f'attachment; filename="events-{campaign_id}.{query.format}"'
-    return Response(pieces, content_type=export.FORMATS[query.format], headers={"Content-Disposition": name})
+    return Response(pieces, content_type=export.FORMATS[query.format].media_type, headers={"Content-Disposition": name})

@@ -16,6 +16,7 @@ from mailer.api import (
     bodies,
     campaign_sending,
     campaigns,
+    exports,
     idempotency,
     imports,
     lists,
@@ -35,7 +36,8 @@ from unsubscribe.waiting import wait_for_gated
 
 __all__ = [
     "OPERATIONS",
-    "blueprint", "campaign_sending", "campaigns", "imports", "lists", "members", "openapi", "reports", "settings", "suppressions",
+    "blueprint", "campaign_sending", "campaigns", "exports", "imports", "lists", "members", "openapi", "reports", "settings",
+    "suppressions",
 ]  # fmt: skip
 
 blueprint = Blueprint("api", __name__)

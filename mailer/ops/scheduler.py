@@ -120,6 +120,8 @@ class Scheduler:
     def _housekeeping(self) -> None:
         from mailer.campaigns import jobs as campaigns
         from mailer.delivery import dns_jobs
+        from mailer.reports import export_files
 
         campaigns.housekeeping(self.ground)
         dns_jobs.ring_due(self.ground)
+        export_files.expire(self.ground, clock.now())

@@ -1,33 +1,28 @@
-"""A campaign's events as CSV or JSON Lines, page by page, in flat memory; personal data leaves only with a purpose and a recipient."""
+"""An export from asking to file: which rows and columns in which format, and why personal data leaves at all."""
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterator, Sequence
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from operator import itemgetter
+from typing import IO, Any, cast
 
-from sqlalchemy import Select, and_, select, tuple_
 from sqlalchemy.orm import Session
 
 from kairan import audit
 from kairan.addresses import masked
 from kairan.database import Database
-from kairan.models.audience import Member
 from kairan.models.audit import Provision
-from kairan.models.campaigns import Link
-from kairan.models.events import Event, EventKind
+from mailer.reports import export_formats as formats
+from mailer.reports.export_formats import BOM, FORMATS, MissingExtra, formula_safe
+from mailer.reports.export_sources import SOURCES, TYPES, Column, Row, Scope
 
-COLUMNS = ("occurred_at", "type", "member_id", "email", "link", "kind", "label", "machine", "rule")
-PAGE = 2_000
+__all__ = ["BOM", "FORMATS", "SOURCES", "TYPES", "MissingExtra", "Scope", "formula_safe"]
 TEXT_MAX = 500
-FORMATS = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
-"""format → media type"""
-TYPES = {"open": EventKind.OPEN, "click": EventKind.CLICK}
-BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-
-Row = tuple[Any, ...]
+_HELD = 8
+"""pieces that wait for a slow reader"""
 
 
 class MissingPurpose(Exception):
@@ -38,133 +33,174 @@ class MissingPurpose(Exception):
         self.field = field
 
 
-def provide(session: Session, campaign_id: int, *, actor: str, purpose: str, recipient: str, now: datetime) -> None:
+class UnknownColumn(LookupError):
+    """A column was chosen that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`what`: a key of SOURCES. `columns`: their names in the order wanted; empty: all. `mask`: for whoever may not see addresses."""
+
+    what: str
+    format: str = "csv"
+    columns: tuple[str, ...] = ()
+    scope: Scope = field(default_factory=Scope)
+    spreadsheet: bool = False
+    mask: bool = False
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Wanted":
+        return cls(**{**document, "columns": tuple(document["columns"]), "scope": Scope(**document["scope"])})
+
+    @property
+    def file_name(self) -> str:
+        campaign = f"-{self.scope.campaign_id}" if self.scope.campaign_id is not None else ""
+        return f"{self.what}{campaign}.{self.format}"
+
+
+def provide(
+    session: Session, campaign_id: int | None, *, actor: str, purpose: str, recipient: str, now: datetime, what: str = "events"
+) -> None:
     """Writes the export into the register of provisions and the audit; to be committed before the first byte. Raises MissingPurpose."""
     purpose, recipient = purpose.strip(), recipient.strip()
-    for field, value in (("purpose", purpose), ("recipient", recipient)):
+    for name, value in (("purpose", purpose), ("recipient", recipient)):
         if not value or len(value) > TEXT_MAX:
-            raise MissingPurpose(field)
-    provision = Provision(happened_at=now, actor=actor, what="events", object_id=campaign_id, purpose=purpose, recipient=recipient)
+            raise MissingPurpose(name)
+    provision = Provision(happened_at=now, actor=actor, what=what, object_id=campaign_id, purpose=purpose, recipient=recipient)
     session.add(provision)
     session.flush()
-    audit.note(session, actor, "export.events", campaign_id, {"provision": provision.id}, now)
+    audit.note(session, actor, f"export.{what}", campaign_id, {"provision": provision.id}, now)
 
 
-def stream(
-    database: Database, campaign_id: int, format_: str = "csv", *, type_: str | None = None, spreadsheet: bool = False, mask: bool = False
-) -> Iterator[bytes]:
-    """The file in pieces, each of one page and one short transaction. Call provide() before.
+def pages(database: Database, wanted: Wanted) -> tuple[list[Column], Iterator[list[Row]]]:
+    """The chosen columns in the order chosen, and rows of just these. Raises UnknownColumn."""
+    source = SOURCES[wanted.what]
+    with database.reading() as session:
+        there = list(source.columns(session))
+    columns = _columns(there, wanted.columns)
+    found = source.pages(database, wanted.scope, there)
+    if columns != there:
+        found = _chosen(found, [there.index(column) for column in columns])
+    return columns, _guarded(found, columns) if wanted.mask else found
 
-    Members who are recorded in the aggregate have no events of their own, so none is in it. `spreadsheet`: CSV that Excel opens as
-    UTF-8 and that runs no formula; without it every value is as it is. `mask`: for whoever may not see addresses.
-    Raises KeyError on a format or type that is not there.
+
+def check(session: Session, wanted: Wanted) -> None:
+    """That it can be written here and its columns are there. Raises MissingExtra, UnknownColumn."""
+    formats.demand(wanted.format)
+    _columns(SOURCES[wanted.what].columns(session), wanted.columns)
+
+
+def _columns(there: Sequence[Column], names: Sequence[str]) -> list[Column]:
+    by_name = {column.name: column for column in there}
+    for name in names:
+        if name not in by_name:
+            raise UnknownColumn(name)
+    return [by_name[name] for name in dict.fromkeys(names)] or list(there)
+
+
+def _chosen(found: Iterator[list[Row]], places: Sequence[int]) -> Iterator[list[Row]]:
+    pick = itemgetter(*places)
+    for rows in found:
+        yield [pick(row) for row in rows] if len(places) > 1 else [(row[places[0]],) for row in rows]
+
+
+def _guarded(found: Iterator[list[Row]], columns: Sequence[Column]) -> Iterator[list[Row]]:
+    hide = [(place, column.guarded) for place, column in enumerate(columns) if column.guarded]
+    for rows in found:
+        yield [_hidden(row, hide) for row in rows]
+
+
+def _hidden(row: Row, hide: Sequence[tuple[int, str]]) -> Row:
+    values = list(row)
+    for place, how in hide:
+        values[place] = masked(values[place]) if how == "masked" and values[place] else None
+    return tuple(values)
+
+
+# ---- as a file, as a stream
+
+
+def write(database: Database, wanted: Wanted, out: IO[bytes], counted: Any = None, folder: str | None = None) -> formats.Notes:
+    """The whole file. `counted(rows)` is called before each page of so many rows; what it raises ends the writing.
+
+    Raises MissingExtra, UnknownColumn.
     """
-    kind = None if type_ is None else TYPES[type_]
-    write: Callable[[Sequence[Row]], str] = {"csv": _csv_writer(spreadsheet), "jsonl": _json_lines}[format_]
-    return _pieces(database, campaign_id, kind, write, head=format_ == "csv", spreadsheet=spreadsheet, mask=mask)
+    columns, found = pages(database, wanted)
+    return formats.write(wanted.format, columns, _told(found, counted) if counted else found, out, _options(wanted, folder))
 
 
-def _pieces(
-    database: Database,
-    campaign_id: int,
-    kind: EventKind | None,
-    write: Callable[[Sequence[Row]], str],
-    *,
-    head: bool,
-    spreadsheet: bool,
-    mask: bool,
-) -> Iterator[bytes]:
-    if head:
-        yield ((BOM if spreadsheet else "") + write([COLUMNS])).encode()
-    for rows in pages(database, campaign_id, kind):
-        yield write([_masked(row) for row in rows] if mask else rows).encode()
+def _told(found: Iterator[list[Row]], counted: Any) -> Iterator[list[Row]]:
+    for rows in found:
+        counted(len(rows))
+        yield rows
 
 
-def _masked(row: Row) -> Row:
-    place = COLUMNS.index("email")
-    return (*row[:place], masked(row[place]) if row[place] else None, *row[place + 1 :])
+def _options(wanted: Wanted, folder: str | None = None) -> formats.Options:
+    return formats.Options(spreadsheet=wanted.spreadsheet, title=wanted.what, folder=folder)
 
 
-def pages(database: Database, campaign_id: int, kind: EventKind | None = None) -> Iterator[list[Row]]:
-    """Rows of COLUMNS in the order of time."""
-    after: tuple[datetime, int, int] | None = None
-    while True:
-        with database.reading() as session:
-            found = session.execute(_page(campaign_id, kind, after)).all()
-        if found:
-            yield [_row(row) for row in found]
-        if len(found) < PAGE:
-            return
-        last = found[-1]
-        after = last.occurred_at, last.entry, last.slot
+def stream(database: Database, wanted: Wanted) -> Iterator[bytes]:
+    """The file in pieces as it is made: not XLSX, which is whole only at its end. Call provide() before.
+
+    Members who are recorded in the aggregate have no events of their own, so none is in it.
+    Raises MissingExtra, UnknownColumn.
+    """
+    formats.demand(wanted.format)
+    columns, found = pages(database, wanted)
+    if FORMATS[wanted.format].is_text:
+        return iter(formats.text_pieces(wanted.format, columns, found, _options(wanted)))
+    return _piped(wanted.format, columns, found)
 
 
-def _page(campaign_id: int, kind: EventKind | None, after: tuple[datetime, int, int] | None) -> Select[Any]:
-    place = Event.occurred_at, Event.entry, Event.slot
-    shown: tuple[Any, ...] = (
-        Event.kind, Event.member_id, Member.email, Event.link, Link.kind.label("what"), Link.label, Event.machine, Event.rule,
-    )  # fmt: skip
-    query: Select[Any] = (
-        select(*place, *shown)
-        .outerjoin(Member, Member.id == Event.member_id)
-        .outerjoin(Link, and_(Link.campaign_id == Event.campaign_id, Link.number == Event.link))
-        .where(Event.campaign_id == campaign_id)
-        .order_by(*place)
-        .limit(PAGE)
-    )
-    if kind is not None:
-        query = query.where(Event.kind == kind)
-    if after is not None:
-        # The first condition is what the index (campaign, time) is entered by; the second says where in that millisecond.
-        query = query.where(Event.occurred_at >= after[0], tuple_(*place) > tuple_(*after))
-    return query
+class _Pipe:
+    """Looks like a file that is only written to; hands on what was written to whoever reads, and waits for them."""
+
+    def __init__(self) -> None:
+        self.pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_HELD)
+        self.closed_by_reader = threading.Event()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self.put(bytes(data))
+        self.size += len(data)
+        return len(data)
+
+    def put(self, piece: bytes | BaseException | None) -> None:
+        while not self.closed_by_reader.is_set():
+            with suppress(queue.Full):
+                return self.pieces.put(piece, timeout=0.5)
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def seek(self, _offset: int, _whence: int = 0) -> int:
+        """Only asked for where it stands."""
+        return self.size
 
 
-def _row(row: Any) -> Row:
-    return (
-        row.occurred_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        EventKind(row.kind).name.lower(),
-        None if row.member_id is None else str(row.member_id),
-        row.email,
-        row.link or None,
-        row.what,
-        row.label,
-        row.machine,
-        row.rule,
-    )
+def _piped(format_: str, columns: Sequence[Column], found: Iterator[list[Row]]) -> Iterator[bytes]:
+    """For a library that writes into a file: it does so in a thread of its own."""
+    pipe = _Pipe()
 
+    def work() -> None:
+        with suppress(BrokenPipeError):
+            try:
+                formats.write(format_, columns, found, cast(IO[bytes], pipe), formats.Options())
+                pipe.put(None)
+            except BrokenPipeError:
+                raise
+            except BaseException as error:
+                pipe.put(error)
 
-# ---- formats
-
-
-def _json_lines(rows: Sequence[Row]) -> str:
-    return "".join(json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)
-
-
-def _csv_writer(spreadsheet: bool) -> Callable[[Sequence[Row]], str]:
-    def write(rows: Sequence[Row]) -> str:
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\r\n").writerows([[_cell(value, spreadsheet) for value in row] for row in rows])
-        return out.getvalue()
-
-    return write
-
-
-def _cell(value: Any, spreadsheet: bool) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return formula_safe(str(value)) if spreadsheet else str(value)
-
-
-def formula_safe(text: str) -> str:
-    """A text that a spreadsheet would run gets an apostrophe before it, also behind leading spaces; a number stays a number."""
-    if text.lstrip(" ").startswith(_FORMULA) and not _is_number(text):
-        return "'" + text
-    return text
-
-
-def _is_number(text: str) -> bool:
-    """`-5`, `+81 3 1234 5678`: signs before digits run nothing."""
-    return text.isascii() and text[:1] in ("+", "-") and text[1:].replace(" ", "").replace(".", "", 1).isdigit()
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while (piece := pipe.pieces.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+    finally:
+        pipe.closed_by_reader.set()

@@ -1,69 +1,219 @@
-"""Export of a campaign's events as CSV: personal data goes out only with a purpose and a recipient, which are written down first."""
+"""Exports by page: what, in which format, with which columns, and for personal data why and to whom; then a job and its file."""
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, abort, render_template, request
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from kairan import addresses
-from kairan.database import Database
+from kairan import jobs as background
 from kairan.i18n import gettext as _
+from kairan.i18n import lazy_gettext
+from kairan.models.audience import List
 from kairan.models.campaigns import Campaign
-from mailer.reports import export as reports
+from kairan.models.jobs import Job
+from mailer.reports import export, export_files
+from mailer.reports import jobs as export_jobs
+from mailer.reports.export import FORMATS, SOURCES, Scope, Wanted
 from mailer.web import edge
 from mailer.web.forms import Form
 
 blueprint = Blueprint("exports", __name__)
+WHAT = {
+    "events": (
+        lazy_gettext("Events"),
+        lazy_gettext("Every opening and click, one line each: when, which member, which link, by a person or a machine."),
+    ),
+    "deliveries": (lazy_gettext("Each delivery"), lazy_gettext("One line for each recipient: what became of the mail and what they did.")),
+    "links": (lazy_gettext("Links"), lazy_gettext("Each link position with its clicks. No personal data.")),
+    "campaigns": (lazy_gettext("Campaigns"), lazy_gettext("The figures of each campaign side by side. No personal data.")),
+    "members": (lazy_gettext("Members"), lazy_gettext("One line for each member, with lists and further fields.")),
+}  # fmt: skip
+"""what → (name, what stands in the file)"""
+FORMAT_NAMES = {
+    "xlsx": lazy_gettext("Excel (XLSX): dates and numbers as such"),
+    "csv": lazy_gettext("CSV for spreadsheets"),
+    "parquet": lazy_gettext("Parquet: for pandas, DuckDB and the like"),
+    "jsonl": lazy_gettext("JSON Lines: for programs"),
+}
+OF_CAMPAIGN = ("events", "deliveries", "links")
 
 
 @blueprint.get("/campaigns/<int:campaign_id>/export")
-@edge.allowed("events.export")
+@edge.allowed("report.view")
 def ask(campaign_id: int) -> str:
-    return _page(campaign_id, None)
-
-
-def _page(campaign_id: int, form: Form | None) -> str:
-    with edge.reading() as session:
-        campaign = session.get(Campaign, campaign_id) or abort(404)
-    return render_template("admin/export.html", campaign=campaign, form=form)
+    return _page(_what(OF_CAMPAIGN), Scope(campaign_id=campaign_id), None)
 
 
 @blueprint.post("/campaigns/<int:campaign_id>/export")
-@edge.allowed("events.export")
-def export(campaign_id: int) -> edge.Answer:
+@edge.allowed("report.view")
+def export_campaign(campaign_id: int) -> edge.Answer:
+    return _start(_what(OF_CAMPAIGN), Scope(campaign_id=campaign_id))
+
+
+@blueprint.get("/audience/members/export")
+@edge.allowed("member.export")
+def ask_members() -> str:
+    return _page("members", _list_scope(), None)
+
+
+@blueprint.post("/audience/members/export")
+@edge.allowed("member.export")
+def export_members() -> edge.Answer:
+    return _start("members", _list_scope())
+
+
+@blueprint.get("/reports/export")
+@edge.allowed("report.view")
+def ask_campaigns() -> str:
+    return _page(_what(("campaigns", "links")), Scope(), None)
+
+
+@blueprint.post("/reports/export")
+@edge.allowed("report.view")
+def export_campaigns() -> edge.Answer:
+    return _start(_what(("campaigns", "links")), Scope())
+
+
+def _what(choices: tuple[str, ...]) -> str:
+    """Which of them the address asks for; the first that the person may have without one."""
+    may = [what for what in choices if edge.can(SOURCES[what].action)]
+    what = request.args.get("what") or may[0]
+    if what not in choices:
+        abort(404)
+    edge.demand(SOURCES[what].action)
+    return what
+
+
+def _list_scope() -> Scope:
+    given = request.args.get("list", "")
+    return Scope(list_id=int(given) if given.isdigit() and len(given) < 19 else None)
+
+
+# ---- the form
+
+
+def _page(what: str, scope: Scope, form: Form | None) -> str:
+    with edge.reading() as session:
+        columns = [column.name for column in SOURCES[what].columns(session)]
+        owner, back = _owner(session, what, scope)
+    chosen = request.form.getlist("columns") if form else columns
+    tabs = _tabs(what, scope)
+    return render_template(
+        "admin/export.html", what=what, form=form, columns=columns, chosen=chosen, owner=owner, back=back, tabs=tabs,
+        name=WHAT[what][0], says=WHAT[what][1], is_personal=SOURCES[what].is_personal,
+        formats=[(key, str(name)) for key, name in FORMAT_NAMES.items()],
+    )  # fmt: skip
+
+
+def _owner(session: Session, what: str, scope: Scope) -> tuple[str, str]:
+    """(name, address) of the page that the export belongs to."""
+    if scope.campaign_id is not None:
+        campaign = session.get(Campaign, scope.campaign_id) or abort(404)
+        return campaign.name, f"/campaigns/{campaign.id}"
+    if what != "members":
+        return _("Reports"), "/reports"
+    if scope.list_id is None:
+        return _("Members"), "/audience/members"
+    chosen = session.get(List, scope.list_id) or abort(404)
+    return chosen.name, f"/audience/lists/{chosen.id}"
+
+
+def _tabs(what: str, scope: Scope) -> list[tuple[str, str, None, bool]]:
+    if what == "members":
+        return []
+    choices = OF_CAMPAIGN if scope.campaign_id is not None else ("campaigns", "links")
+    may = [name for name in choices if edge.can(SOURCES[name].action)]
+    return [(f"{request.path}?what={name}", str(WHAT[name][0]), None, name == what) for name in may]
+
+
+def _start(what: str, scope: Scope) -> edge.Answer:
     form = Form(request.form)
-    purpose = form.text("purpose", _("Purpose of the export"), max_length=500)
-    recipient = form.text("recipient", _("Who gets it"), max_length=500)
-    if not form.is_right:
-        return _page(campaign_id, form), 422
+    wanted = Wanted(
+        what,
+        form.choice("format", _("Format"), FORMATS),
+        tuple(request.form.getlist("columns")),
+        scope,
+        spreadsheet=True,
+        mask=not edge.can("member.address"),
+    )
+    why = _why(form) if SOURCES[what].is_personal else {}
+    if not wanted.columns:
+        form.wrong("columns", _("Choose at least one column."))
+    job = _job(form, wanted, why) if form.is_right else None
+    if job is None:
+        return _page(what, scope, form), 422
+    edge.ring(lambda: background.ring(edge.runtime(), job.id, job.kind))
+    return edge.back_to(f"/jobs/{job.id}")
+
+
+def _why(form: Form) -> dict[str, str]:
+    return {
+        "purpose": form.text("purpose", _("Purpose of the export"), max_length=export.TEXT_MAX),
+        "recipient": form.text("recipient", _("Who gets it"), max_length=export.TEXT_MAX),
+    }
+
+
+def _job(form: Form, wanted: Wanted, why: dict[str, str]) -> Job | None:
+    """None where the form is wrong after all."""
+    person = edge.signed_in()
+    try:
+        with edge.writing() as session:
+            _owner(session, wanted.what, wanted.scope)
+            return export_jobs.start(session, wanted, actor=_actor(), by=person.id, now=edge.now(), **why)
+    except export.MissingExtra as missing:
+        form.wrong("format", str(missing))
+    except export.UnknownColumn:
+        form.wrong("columns", _("Choose at least one column."))
+    return None
+
+
+def _actor() -> str:
+    return f"account:{edge.signed_in().id}"
+
+
+# ---- the job and its file
+
+
+@blueprint.post("/jobs/<int:job_id>/cancel")
+@edge.allowed("job.view")
+def cancel(job_id: int) -> Response:
     with edge.writing() as session:
-        if session.get(Campaign, campaign_id) is None:
+        job = _own(session, job_id)
+        background.cancel(session, job, edge.now())
+        edge.audit(session, "export.cancel", job_id)
+    return edge.back_to(f"/jobs/{job_id}")
+
+
+@blueprint.get("/jobs/<int:job_id>/file")
+@edge.allowed("job.view")
+def download(job_id: int) -> Response:
+    """For who asked for it, and administrators; each download stands in the audit log."""
+    with edge.writing() as session:
+        job = _own(session, job_id)
+        try:
+            pieces = export_files.read(edge.runtime(), job, edge.now())
+        except export_files.Gone:
             abort(404)
-        actor = f"account:{edge.signed_in().id}"
-        reports.provide(session, campaign_id, actor=actor, purpose=purpose, recipient=recipient, now=edge.now())
-    return Response(
-        lines(edge.runtime().database, campaign_id, masked=not edge.can("member.address")),
-        mimetype="text/csv",
-        headers={"Content-Disposition": f'attachment; filename="events-{campaign_id}.csv"'},
-    )
+        edge.audit(session, "export.download", job_id)
+        return file_response(job, pieces)
 
 
-def lines(database: Database, campaign_id: int, *, masked: bool) -> Iterator[bytes]:
-    """As mailer.reports streams it for a spreadsheet; for whoever may not see addresses, with these masked."""
-    if not masked:
-        yield from reports.stream(database, campaign_id, spreadsheet=True)
-        return
-    yield (reports.BOM + _written([reports.COLUMNS])).encode()
-    place = reports.COLUMNS.index("email")
-    for rows in reports.pages(database, campaign_id):
-        yield _written([(*row[:place], addresses.masked(row[place]) if row[place] else "", *row[place + 1 :]) for row in rows]).encode()
+def _own(session: Session, job_id: int) -> Job:
+    job = session.get(Job, job_id)
+    if job is None or not export_jobs.may_fetch(job, _actor(), edge.signed_in().role):
+        abort(404)
+    return job
 
 
-def _written(rows: Sequence[tuple[object, ...]]) -> str:
-    held = io.StringIO()
-    csv.writer(held, lineterminator="\r\n").writerows(
-        [["" if cell is None else reports.formula_safe(str(cell)) for cell in row] for row in rows]
-    )
-    return held.getvalue()
+def file_response(job: Job, pieces: Iterator[bytes]) -> Response:
+    name = quote(Wanted.of({key: job.arguments[key] for key in Wanted.__dataclass_fields__}).file_name)
+    headers: dict[str, Any] = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Content-Length": str(job.result["size"]),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(pieces, content_type=FORMATS[job.arguments["format"]].media_type, headers=headers)

@@ -6,6 +6,8 @@ from werkzeug.wrappers import Response
 
 from kairan.models.jobs import Job, JobFile, JobState
 from mailer.audience import csv_import
+from mailer.reports import export_files
+from mailer.reports import jobs as export_jobs
 from mailer.web import edge, paging
 
 blueprint = Blueprint("jobs", __name__)
@@ -30,7 +32,17 @@ def show(job_id: int) -> str:
         job = session.get(Job, job_id) or abort(404)
         files = list(session.scalars(select(JobFile.name).where(JobFile.job_id == job_id).distinct().order_by(JobFile.name)))
     page = "admin/_job.html" if edge.is_fragment() else "admin/job.html"
-    return render_template(page, job=job, files=files, is_moving=job.state in ACTIVE)
+    me = edge.signed_in()
+    ends_at = export_files.ends_at(job)
+    return render_template(
+        page,
+        job=job,
+        files=files,
+        is_moving=job.state in ACTIVE,
+        is_mine=export_jobs.may_fetch(job, f"account:{me.id}", me.role),
+        ends_at=ends_at,
+        is_over=ends_at is not None and ends_at <= edge.now(),
+    )
 
 
 @blueprint.get("/jobs/<int:job_id>/rejected.csv")

@@ -34,7 +34,7 @@ DELIVERY_STATE = {
     "failed": _("Failed"),
     "expired": _("Expired"),
 }
-JOB_STATE = {"queued": _("Waiting"), "running": _("Running"), "done": _("Done"), "failed": _("Failed")}
+JOB_STATE = {"queued": _("Waiting"), "running": _("Running"), "done": _("Done"), "failed": _("Failed"), "stopped": _("Cancelled")}
 JOB_KIND = {"import": _("Import of members"), "export": _("Export"), "rebuild": _("Rebuild of reports")}
 ROLE = {"admin": _("Administrator"), "marketer": _("Marketer"), "analyst": _("Analyst"), "privacy_officer": _("Privacy officer")}
 FORMAT = {"html": _("HTML"), "text": _("Plain text")}

@@ -12,13 +12,15 @@ from kairan import clock
 from kairan.models.audience import Member
 from kairan.models.audit import AuditRow, Provision
 from kairan.models.campaigns import Link
-from mailer.reports import export
+from mailer.reports import export, export_sources
+from mailer.reports.export import Scope, Wanted
 from tests.tracking.conftest import Sent
 from tests.tracking.test_ingest import fetch, put
 
 
-def read(sent: Sent, **options: Any) -> str:
-    return b"".join(export.stream(sent.ground.database, sent.campaign_id, **options)).decode()
+def read(sent: Sent, format_: str = "csv", type_: str | None = None, **options: Any) -> str:
+    wanted = Wanted("events", format_, scope=Scope(sent.campaign_id, type=type_), **options)
+    return b"".join(export.stream(sent.ground.database, wanted)).decode()
 
 
 def test_csv_has_a_row_for_each_event(sent: Sent) -> None:
@@ -28,9 +30,9 @@ def test_csv_has_a_row_for_each_event(sent: Sent) -> None:
 
     header, opened, clicked = csv.reader(io.StringIO(read(sent)))
 
-    assert header == ["occurred_at", "type", "member_id", "email", "link", "kind", "label", "machine", "rule"]
-    assert opened[1:] == ["open", "1", "m1@members.example", "", "", "", "false", "person/1"]
-    assert clicked[1:] == ["click", "2", "m2@members.example", str(sent.links["image"]), "image", "Autumn leaves", "false", "person/1"]
+    assert header == ["occurred_at", "type", "member_id", "email", "link", "kind", "label", "machine", "rule", "client", "campaign_id"]
+    assert opened[1:9] == ["open", "1", "m1@members.example", "", "", "", "false", "person/1"]
+    assert clicked[1:9] == ["click", "2", "m2@members.example", str(sent.links["image"]), "image", "Autumn leaves", "false", "person/1"]
     assert opened[0].endswith("Z") and len(opened[0]) == len("2026-11-24T09:00:00.000Z")
 
 
@@ -68,7 +70,7 @@ def test_pages_meet_without_gap_or_overlap(sent: Sent, monkeypatch: pytest.Monke
     put(sent, *[one._replace(number=1 + step % 4) for step in range(4)])
     sent.drain()
     whole = read(sent)
-    monkeypatch.setattr(export, "PAGE", 3)
+    monkeypatch.setattr(export_sources, "PAGE", 3)
 
     assert read(sent) == whole
     assert len(whole.splitlines()) == 1 + 24
