@@ -144,4 +144,4 @@ def empty(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 if __name__ == "__main__":
-    server.granian("mailer.bench.track:empty", "127.0.0.1", int(sys.argv[-1]), factory=False).serve()
+    server.granian("mailer.bench.track:empty", "127.0.0.1", int(sys.argv[-1]), factory=False, threads=server.TRACKING_THREADS).serve()
