@@ -11,40 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from kairan import logs
 from mailer.ops import first_run
+from mailer.ops.serving import THREADS, TRACKING_THREADS, granian
 from mailer.ops.supervision import PR_SET_PDEATHSIG
 
 if TYPE_CHECKING:
     from kairan.runtime import Runtime
 
-THREADS = 8
-TRACKING_THREADS = 2
-"""they wait for each other at Python's lock: beside an empty application a fetch costs 1.3 times as much CPU with two, twice with eight"""
-BACKLOG = 1_024
 TRACKING_ONLY = "KAIRAN_ROLE_TRACKING_ONLY"
 UNDER_UP = "KAIRAN_ROLE_UNDER_UP"
 RETRY_S = 2.0
 
 log = logging.getLogger(__name__)
-
-
-def granian(target: str, host: str, port: int, *, factory: bool, threads: int = THREADS) -> Any:
-    """The server as we run it; `kairan bench track` puts an empty application under the same."""
-    from granian import Granian
-    from granian.constants import Interfaces
-
-    return Granian(
-        target,
-        factory=factory,
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=1,
-        blocking_threads=threads,
-        backlog=BACKLOG,
-        log_enabled=False,
-        respawn_failed_workers=True,
-        workers_kill_timeout=15,
-    )
 
 
 def serve(host: str, port: int, *, tracking_only: bool = False) -> None:

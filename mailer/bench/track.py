@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from kairan import clock
-from mailer import server
 from mailer.bench import fetcher, sample
 from mailer.bench.ground import environment, running
+from mailer.ops.serving import TRACKING_THREADS, granian
 from mailer.ops.supervision import die_with_parent
 
 CONNECTIONS = 64
@@ -144,4 +144,4 @@ def empty(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 if __name__ == "__main__":
-    server.granian("mailer.bench.track:empty", "127.0.0.1", int(sys.argv[-1]), factory=False, threads=server.TRACKING_THREADS).serve()
+    granian("mailer.bench.track:empty", "127.0.0.1", int(sys.argv[-1]), factory=False, threads=TRACKING_THREADS).serve()
