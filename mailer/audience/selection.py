@@ -2,39 +2,39 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from kairan.models.audience import Member, Subscription
 from kairan.models.campaigns import CampaignList
 from kairan.models.deliveries import Delivery
-from unsubscribe.allowed import reason_against
+from unsubscribe.allowed import any_row, reason_against
 
 
-def _reason(campaign_id: int, now: datetime) -> ColumnElement[str]:
+def _reason(campaign_id: int, now: datetime, *, walked: bool) -> ColumnElement[str]:
     """Why a member gets no delivery, NULL if they do. One CASE of subplans and no join: with it the planner walks members by id and
     stops at the limit, where a semi-join sorted the whole audience for every piece (108 ms a piece at 10,000 members, growing)."""
-    return case((_excluded(campaign_id), "excluded"), else_=reason_against(campaign_id, now))
+    return case((_excluded(campaign_id, walked), "excluded"), else_=reason_against(campaign_id, now, walked=walked))
 
 
-def _excluded(campaign_id: int) -> ColumnElement[bool]:
-    return (
-        exists()
-        .where(
-            CampaignList.campaign_id == campaign_id,
-            CampaignList.excluded.is_(True),
-            Subscription.list_id == CampaignList.list_id,
-            Subscription.member_id == Member.id,
-            Subscription.ended_at.is_(None),
-        )
-        .correlate(Member)
+def _excluded(campaign_id: int, walked: bool) -> ColumnElement[bool]:
+    return any_row(
+        CampaignList.campaign_id == campaign_id,
+        CampaignList.excluded.is_(True),
+        Subscription.list_id == CampaignList.list_id,
+        Subscription.member_id == Member.id,
+        Subscription.ended_at.is_(None),
+        walked=walked,
     )
 
 
 def recipients(campaign_id: int, now: datetime, *, after: int = 0, limit: int | None = None) -> Select[int, bytes]:
     """(member id, address key) of everybody who may be mailed, by member id, past `after`."""
     return (
-        select(Member.id, Member.address_key).where(Member.id > after, _reason(campaign_id, now).is_(None)).order_by(Member.id).limit(limit)
+        select(Member.id, Member.address_key)
+        .where(Member.id > after, _reason(campaign_id, now, walked=True).is_(None))
+        .order_by(Member.id)
+        .limit(limit)
     )
 
 
@@ -45,7 +45,7 @@ def count(session: Session, campaign_id: int, now: datetime) -> tuple[int, dict[
         .join(CampaignList, CampaignList.list_id == Subscription.list_id)
         .where(CampaignList.campaign_id == campaign_id, CampaignList.excluded.is_(False), Subscription.ended_at.is_(None))
     )
-    reason = _reason(campaign_id, now).label("reason")
+    reason = _reason(campaign_id, now, walked=False).label("reason")
     # Who has a delivery already and says no after it is not left out: the gate calls that delivery suppressed.
     served = select(Delivery.member_id).where(Delivery.campaign_id == campaign_id)
     members = select(reason).where(or_(Member.id.in_(in_lists), reason.is_(None)), Member.id.not_in(served)).subquery()

@@ -21,7 +21,7 @@ from mailer.delivery.chunks import CHUNK
 
 def take_piece(session: Session, campaign_id: int, now: datetime) -> bool:
     """Writes the next chunk of deliveries. True: there may be more; False: the snapshot is complete (or the campaign is over)."""
-    campaign = session.execute(locked(select(Campaign).where(Campaign.id == campaign_id), session)).scalar_one()
+    campaign = session.execute(locked(select(Campaign).where(Campaign.id == campaign_id), session, weak=True)).scalar_one()
     if campaign.snapshot_at is not None or campaign.status not in (CampaignStatus.SENDING, CampaignStatus.PAUSED):
         return False
     written = _write_deliveries(session, campaign, now)

@@ -36,7 +36,8 @@ class Clock:
         return self.at
 
     def go(self, *when: int) -> None:
-        self.at = datetime(2026, 11, *when, tzinfo=UTC)
+        day, *rest = when
+        self.at = datetime(2026, 11, day, *rest).replace(tzinfo=UTC)
 
 
 @pytest.fixture
