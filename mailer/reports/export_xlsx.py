@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import IO, Any
 
 import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.worksheet import Worksheet
 
 from mailer.reports.export_formats import Notes, Options, header
@@ -34,8 +35,16 @@ def write_xlsx(columns: Sequence[Column], pages: Iterable[Sequence[Row]], out: I
         for sheet in file.sheets:
             sheet.row_data_fh.close()
         raise
-    book.close()
+    _close(book)
     return file.notes
+
+
+def _close(book: Any) -> None:
+    """Puts the sheets into the file. A full disk comes out as the OSError that it is."""
+    try:
+        book.close()
+    except FileCreateError as error:
+        raise (error.args[0] if isinstance(error.args[0], OSError) else error) from None
 
 
 class _Book:

@@ -1,6 +1,8 @@
 """An exported file opens in what people use, with the types and rows that are in the database."""
 
 import csv
+import errno
+import gc
 import io
 import json
 from collections.abc import Sequence
@@ -153,6 +155,22 @@ def test_what_reading_raises_comes_out_as_it_is(format_: str) -> None:
 
     with pytest.raises(KeyError):
         export_formats.write(format_, COLUMNS, rows(), io.BytesIO(), Options())
+
+
+class _FullDisk(io.BytesIO):
+    def write(self, _data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("format_", list(FORMATS))
+def test_a_full_disk_is_told_as_one(format_: str) -> None:
+    with pytest.raises(OSError) as told:
+        export_formats.write(format_, COLUMNS, [ROWS], _FullDisk(), Options())
+
+    assert told.value.errno == errno.ENOSPC
+    del told
+    gc.collect()  # Python's own ZipFile tries to end its file once more, and fails again
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
