@@ -18,6 +18,8 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
+from kairan.i18n import gettext as _
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolver = Callable[[str, int], Sequence[str]]
@@ -96,7 +98,7 @@ def request(
             connection.sendall(head + body)
             return _answer(connection, method, until, answer_max)
         except (OSError, HTTPException) as error:
-            raise Unreachable(f"no proper answer: {type(error).__name__}") from error
+            raise Unreachable(_("it did not answer as a web server does")) from error
 
 
 def allowed_networks(text: str) -> tuple[Network, ...]:
@@ -112,13 +114,13 @@ def _target(url: str) -> _Target:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
     except ValueError as error:
-        raise Refused("this is no web address") from error
+        raise Refused(_("this is no web address")) from error
     if parts.scheme not in PORTS or not host:
-        raise Refused("the address must begin with https:// or http://")
+        raise Refused(_("the address must begin with https:// or http://"))
     if parts.username is not None or parts.password is not None:
-        raise Refused("the address must not hold a user name or password")
+        raise Refused(_("the address must not hold a user name or password"))
     if not url.isascii() or any(character <= " " or character == "\x7f" for character in url):
-        raise Refused("the address holds a character that does not belong there")
+        raise Refused(_("the address holds a character that does not belong there"))
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return _Target(parts.scheme, host, port or PORTS[parts.scheme], path)
 
@@ -127,15 +129,15 @@ def _checked(target: _Target, private: Sequence[Network], resolve: Resolver, unt
     """Every address of the name, once none of them is one that must not be asked."""
     found = [ipaddress.ip_address(text.partition("%")[0]) for text in _in_time(resolve, target, until)]
     if not found:
-        raise Unreachable("the name has no address")
+        raise Unreachable(_("the name has no address"))
     for address in found:
         plain = _plain(address)
         if any(plain in network for network in private if network.version == plain.version):
             continue
         if not _is_public(plain):
-            raise Refused(f"{target.host} is not on the public internet")
+            raise Refused(_("%(host)s is not on the public internet", host=target.host))
         if target.port not in PORTS.values():
-            raise Refused("only ports 80 and 443 are asked")
+            raise Refused(_("only ports 80 and 443 are asked"))
     return found
 
 
@@ -168,9 +170,9 @@ def _in_time(resolve: Resolver, target: _Target, until: float) -> Sequence[str]:
     try:
         found = answers.get(timeout=_left(until))
     except queue.Empty:
-        raise Unreachable("the name was not resolved in time") from None
+        raise Unreachable(_("the name was not resolved in time")) from None
     if isinstance(found, Exception):
-        raise Unreachable("the name cannot be resolved") from found
+        raise Unreachable(_("the name cannot be resolved")) from found
     return found
 
 
@@ -179,12 +181,10 @@ def _in_time(resolve: Resolver, target: _Target, until: float) -> Sequence[str]:
 
 def _connection(target: _Target, addresses: Sequence[Address], until: float, trusted: ssl.SSLContext | None) -> socket.socket:
     """To the first address that takes it."""
-    why: OSError = Unreachable("no address")
     for address in addresses:
         try:
             plain = socket.create_connection((str(address), target.port), timeout=_left(until))
-        except OSError as error:
-            why = error
+        except OSError:
             continue
         if target.scheme == "http":
             return plain
@@ -192,8 +192,8 @@ def _connection(target: _Target, addresses: Sequence[Address], until: float, tru
             return (trusted or ssl.create_default_context()).wrap_socket(plain, server_hostname=target.host)
         except (OSError, ValueError) as error:
             plain.close()
-            raise Unreachable(f"TLS fails: {getattr(error, 'verify_message', '') or type(error).__name__}") from error
-    raise Unreachable(f"it cannot be reached: {type(why).__name__}") from why
+            raise Unreachable(_("TLS fails: %(reason)s", reason=getattr(error, "verify_message", "") or type(error).__name__)) from error
+    raise Unreachable(_("nothing answers there"))
 
 
 def _head(method: str, target: _Target, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -201,14 +201,14 @@ def _head(method: str, target: _Target, body: bytes, headers: Mapping[str, str])
     lines += [f"Content-Length: {len(body)}"] if body or method == "POST" else []
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if any("\r" in line or "\n" in line for line in lines):
-        raise Refused("a header must not hold a line break")
+        raise Refused(_("a header must not hold a line break"))
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 def _left(until: float) -> float:
     left = until - time.monotonic()
     if left <= 0:
-        raise Unreachable("it did not answer in time")
+        raise Unreachable(_("it did not answer in time"))
     return left
 
 
@@ -245,5 +245,5 @@ def _answer(connection: socket.socket, method: str, until: float, answer_max: in
     response.begin()
     body = response.read(answer_max)
     if response.length and len(body) < answer_max:
-        raise Unreachable("the answer ended early")
+        raise Unreachable(_("the answer ended early"))
     return Answer(response.status, dict(response.getheaders()), body)

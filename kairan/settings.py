@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from kairan.safe_client import allowed_networks
-
 PREFIX = "KAIRAN_"
 FILE = "kairan.toml"
 DEFAULT_PORT = 8000
@@ -217,6 +215,8 @@ def _metrics(value: str) -> str:
 
 
 def _private(value: str) -> str:
+    from kairan.safe_client import allowed_networks
+
     try:
         allowed_networks(value)
     except ValueError as error:

@@ -36,6 +36,8 @@ ADMIN = (
     "mailer.web.settings",
     "mailer.web.sending_domains",
     "mailer.web.providers",
+    "mailer.web.alerts",
+    "mailer.web.metrics",
     "mailer.web.jobs",
     "mailer.web.search",
     "mailer.api.routes",

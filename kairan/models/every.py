@@ -2,6 +2,7 @@
 
 from kairan.models import (
     accounts,
+    alerts,
     audience,
     audit,
     campaigns,
@@ -17,5 +18,20 @@ from kairan.models import (
 )
 from kairan.models.base import Base
 
-FAMILIES = (accounts, audience, audit, campaigns, consent, deliveries, events, installation, jobs, media, outbox, sending, suppression)
+FAMILIES = (
+    accounts,
+    alerts,
+    audience,
+    audit,
+    campaigns,
+    consent,
+    deliveries,
+    events,
+    installation,
+    jobs,
+    media,
+    outbox,
+    sending,
+    suppression,
+)
 metadata = Base.metadata

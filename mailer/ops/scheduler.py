@@ -91,6 +91,7 @@ class Scheduler:
             self._lock.execute(text("SELECT 1"))
 
     def _tasks(self) -> list[tuple[float, Callable[[], None]]]:
+        from mailer.campaigns import alert_causes
         from mailer.campaigns import jobs as campaigns
         from mailer.ops.sweep import EVERY_S, Sweep
 
@@ -98,6 +99,7 @@ class Scheduler:
             (DRAIN_S, self._drain),
             (TICK_S, lambda: campaigns.tick(self.ground)),
             (EVERY_S, Sweep(self.ground)),
+            (EVERY_S, lambda: alert_causes.look(self.ground)),
             (HOUSEKEEPING_S, self._housekeeping),
         ]
 

@@ -4,10 +4,12 @@ import logging
 
 from kairan import clock, jobs
 from kairan.runtime import Runtime
+from mailer.campaigns import alert_posts
 from mailer.campaigns import jobs as campaigns
 from mailer.delivery import brakes, system_mail
 from mailer.delivery import jobs as sending
 from mailer.delivery.surroundings import Surroundings
+from mailer.ops.lookout import Lookout
 
 EVERY_S = 10.0
 
@@ -20,12 +22,15 @@ class Sweep:
     def __init__(self, ground: Runtime) -> None:
         self.ground = ground
         self._surroundings = Surroundings((ground.settings.data_dir, ground.settings.journal_dir))
+        self._lookout = Lookout(ground)
 
     def __call__(self) -> None:
         self._mind_surroundings()
+        self._lookout()  # before what needs Redis: with it away the rest of the sweep ends there
         sending.settle_dead(self.ground)
         campaigns.tick(self.ground)
         system_mail.ring_waiting(self.ground)
+        alert_posts.ring_waiting(self.ground)
         jobs.ring_waiting(self.ground)
 
     def _mind_surroundings(self) -> None:
