@@ -360,8 +360,8 @@ def import_(file: Path, list_name: str, consent: str | None) -> None:
 @click.option("--profile", is_flag=True, help="Also where the microseconds of a mail go.")
 def bench(what: str, database_url: str | None, count: int, lanes: int, rounds: int, profile: bool) -> None:
     """Measures, with the control beside it in the same run; the last line is the ratio."""
-    from mailer.bench import send as bench_send
     from mailer.bench import drain, sign, track
+    from mailer.bench import send as bench_send
 
     measures: dict[str, Callable[[], Iterator[tuple[str, object]]]] = {
         "send": lambda: bench_send.measure(database_url, count=count, lanes=lanes, rounds=rounds, profile=profile),
