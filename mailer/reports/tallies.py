@@ -21,7 +21,7 @@ from mailer.reports.chunk_counts import WHOLE, Domain, Group, Key, Range, domain
 KEPT_S = 1.0
 SMALL = 10
 """chunks: a campaign of up to 20,000 is counted whole, every time"""
-LOOKS_MAX = 12
+LOOKS_MAX = 8
 """chunks counted again at one look although nothing says that they changed"""
 OLD_S = 5.0
 WINDOW_S = 30

@@ -9,26 +9,13 @@ from sqlalchemy.orm import Session
 
 from kairan import installation
 from kairan.i18n import gettext as _
-from kairan.i18n import ngettext
 from kairan.models.audience import List, Member
 from kairan.models.campaigns import Campaign, CampaignStatus
-from kairan.models.deliveries import Delivery, Provider, State
-from kairan.models.jobs import Job, JobState
-from mailer.campaigns.lifecycle import PAUSE_REASONS
 from mailer.delivery import providers
-from mailer.web import campaign_queries, edge
+from mailer.web import campaign_queries, edge, needs
+from mailer.web.needs import mail_servers_page
 
 blueprint = Blueprint("home", __name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """Something that waits for a person."""
-
-    kind: str
-    title: str
-    href: str
-    verb: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +35,7 @@ def home() -> str:
         sent = _latest(session, CampaignStatus.SENT, 5)
         return render_template(
             "admin/home.html",
-            needs=needs(session),
+            needs=needs.found(session),
             steps=check_list(session),
             scheduled=list(
                 session.scalars(select(Campaign).where(Campaign.status == CampaignStatus.SCHEDULED).order_by(Campaign.due_at).limit(5))
@@ -66,81 +53,12 @@ def _latest(session: Session, status: CampaignStatus, limit: int) -> list[Campai
     return list(session.scalars(select(Campaign).where(Campaign.status == status).order_by(Campaign.updated_at.desc()).limit(limit)))
 
 
-def needs(session: Session) -> list[Need]:
-    return [*_paused(session), *_uncertain(session), *_providers(session), *_jobs(session)]
-
-
-def _paused(session: Session) -> list[Need]:
-    rows = session.scalars(
-        select(Campaign).where(Campaign.status == CampaignStatus.PAUSED, Campaign.paused_reason.is_not(None)).order_by(Campaign.id)
-    )
-    return [
-        Need(
-            "bad",
-            _("“%(name)s” was stopped: %(reason)s", name=row.name, reason=PAUSE_REASONS.get(row.paused_reason or "", row.paused_reason)),
-            f"/campaigns/{row.id}/progress",
-            _("Look and decide"),
-        )
-        for row in rows
-    ]
-
-
-def _uncertain(session: Session) -> list[Need]:
-    recent = select(Campaign.id).where(Campaign.started_at > edge.now() - timedelta(days=60))
-    rows = session.execute(
-        select(Campaign.id, Campaign.name, func.count())
-        .join(Delivery, Delivery.campaign_id == Campaign.id)
-        .where(Campaign.id.in_(recent), Delivery.state == State.UNCERTAIN)
-        .group_by(Campaign.id, Campaign.name)
-        .order_by(Campaign.id)
-    )
-    return [
-        Need(
-            "warn",
-            ngettext(
-                "“%(name)s” has one delivery whose outcome is uncertain",
-                "“%(name)s” has %(count)s deliveries whose outcome is uncertain",
-                number,
-                name=name,
-            ),
-            f"/campaigns/{campaign_id}/progress#uncertain",
-            _("Decide"),
-        )
-        for campaign_id, name, number in rows
-    ]
-
-
-def _mail_servers() -> str:
-    """The page of them that this person may see."""
-    return "/settings/providers" if edge.can("settings.edit") else "/settings/about"
-
-
-def _providers(session: Session) -> list[Need]:
-    rows = session.scalars(select(Provider).where(Provider.broken_until > edge.now()).order_by(Provider.id))
-    return [
-        Need(
-            "bad",
-            _("The mail server %(host)s does not answer: %(error)s", host=row.host, error=row.last_error or ""),
-            _mail_servers(),
-            _("Show"),
-        )
-        for row in rows
-    ]
-
-
-def _jobs(session: Session) -> list[Need]:
-    failed = session.scalar(select(func.count(Job.id)).where(Job.state == JobState.FAILED, Job.created_at > edge.now() - timedelta(days=3)))
-    if not failed:
-        return []
-    return [Need("warn", ngettext("One background job failed", "%(count)s background jobs failed", failed), "/jobs", _("Show"))]
-
-
 def check_list(session: Session) -> list[Step]:
     """Empty once everything is done."""
     organisation = installation.get(session, "organisation")
     steps = [
         Step(_("Say who sends: name, postal address, contact"), all(organisation.values()), "/settings", _("Fill in")),
-        Step(_("Connect a mail server"), providers.any_enabled(session, edge.runtime().settings.smtp), _mail_servers(), _("How")),
+        Step(_("Connect a mail server"), providers.any_enabled(session, edge.runtime().settings.smtp), mail_servers_page(), _("How")),
         Step(_("Make a list with its purpose"), session.scalar(select(List.id).limit(1)) is not None, "/audience/lists", _("Make")),
         Step(
             _("Bring in members with their consent"),
