@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from kairan import clock, queues
+from kairan import clock, installation, queues
+from kairan.models.accounts import Account
 from kairan.models.jobs import Job, JobState
 from kairan.runtime import Runtime
 from kairan.sql import locked
@@ -51,6 +52,12 @@ def begin(session: Session, job_id: int, now: datetime) -> Job:
     job.state, job.lease_until, job.attempt = JobState.RUNNING, now + LEASE, job.attempt + 1
     session.flush()
     return job
+
+
+def language(session: Session, job: Job) -> str:
+    """Of whoever asked for the job: its sentences are for them."""
+    spoken = session.execute(select(Account.language).where(Account.id == job.created_by)).scalar_one_or_none()
+    return spoken or str(installation.get(session, "language"))
 
 
 def advance(session: Session, job: Job, now: datetime, **progress: Any) -> bool:

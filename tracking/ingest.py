@@ -32,6 +32,7 @@ AT_ONCE_BYTES = 1_000_000
 AT_ONCE_BYTES_SQLITE = 20_000
 """a full entry, 500 fetches: no write transaction there should take longer than 50 ms"""
 START = "0-0"
+
 log = logging.getLogger(__name__)
 
 

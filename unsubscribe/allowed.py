@@ -102,17 +102,21 @@ def _has_lists(campaign_id: Campaigns) -> ColumnElement[bool]:
     return exists().where(CampaignList.campaign_id == campaign_id, CampaignList.excluded.is_(False))
 
 
-def _in_a_list(campaign_id: Campaigns, walked: bool) -> ColumnElement[bool]:
-    """In one of the campaign's lists still; a campaign without lists reaches whoever its segment named."""
-    subscribed = any_row(
+def subscribed(campaign_id: Campaigns, *, excluded: bool, walked: bool) -> ColumnElement[bool]:
+    """In one of the lists that bring members in, or in one of those that keep them out."""
+    return any_row(
         CampaignList.campaign_id == campaign_id,
-        CampaignList.excluded.is_(False),
+        CampaignList.excluded.is_(excluded),
         Subscription.list_id == CampaignList.list_id,
         Subscription.member_id == Member.id,
         Subscription.ended_at.is_(None),
         walked=walked,
     )
-    return or_(subscribed, ~_has_lists(campaign_id))
+
+
+def _in_a_list(campaign_id: Campaigns, walked: bool) -> ColumnElement[bool]:
+    """In one of the campaign's lists still; a campaign without lists reaches whoever its segment named."""
+    return or_(subscribed(campaign_id, excluded=False, walked=walked), ~_has_lists(campaign_id))
 
 
 def _consented(campaign_id: Campaigns, walked: bool) -> ColumnElement[bool]:

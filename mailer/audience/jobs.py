@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from kairan import clock, i18n, installation, jobs
 from kairan.i18n import gettext as _
-from kairan.models.accounts import Account
 from kairan.models.audience import Recording
 from kairan.models.installation import LegalProfile
 from kairan.models.jobs import Job, JobFile
@@ -42,7 +41,7 @@ def run_import(job_id: int) -> None:
     try:
         with ground.writing() as session:
             job = jobs.begin(session, job_id, clock.now())
-            language = _language(session, job)
+            language = jobs.language(session, job)
     except jobs.JobTaken:
         return
     with i18n.speaking(language):
@@ -59,11 +58,6 @@ def run_import(job_id: int) -> None:
                 return  # its lease runs out and the sweep rings again; it goes on where it stood
             failure = _("The import stopped at an error, which was written to the log. The rows before it are in.")
         _end(ground, job, failure)
-
-
-def _language(session: Session, job: Job) -> str:
-    spoken = session.execute(select(Account.language).where(Account.id == job.created_by)).scalar_one_or_none()
-    return spoken or str(installation.get(session, "language"))
 
 
 def _end(ground: Runtime, job: Job, failure: str | None) -> None:

@@ -44,6 +44,11 @@ LANE_S = 60.0
 log = logging.getLogger(__name__)
 
 
+def slow_s(drops: int) -> float:
+    """How long a connection that was lost so many times in a row is left closed, at most."""
+    return min(SLOW_FIRST_S * 2 ** min(drops - 1, 10), SLOW_MAX_S) if drops else 0.0
+
+
 @dataclass
 class Lane:
     """The state of one lane while it runs."""
@@ -184,9 +189,7 @@ class Lane:
 
     async def _slow_down(self, drops: int) -> None:
         """Before a connection is opened again: a server that says 421 or hangs up is over its limit, and asking at once makes it worse."""
-        until = asyncio.get_running_loop().time()
-        if drops:
-            until += min(SLOW_FIRST_S * 2 ** min(drops - 1, 10), SLOW_MAX_S) * random.uniform(0.5, 1.0)
+        until = asyncio.get_running_loop().time() + slow_s(drops) * random.uniform(0.5, 1.0)
         while not self.stint.stopping and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.1)
 

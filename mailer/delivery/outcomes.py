@@ -102,7 +102,5 @@ def failed(reason: str) -> Outcome:
 
 def due_again(outcome: Outcome, tries: int, now: datetime) -> datetime:
     """When a deferred or requeued delivery may be gated again; `tries` counts this one. Jitter of ±20 % spreads the herd."""
-    if outcome is RELEASED:
-        return now
     seconds = REQUEUE_S if not outcome.counts else min(FIRST_RETRY_S * 2 ** (tries - 1), MAX_RETRY_S)
     return now + timedelta(seconds=seconds * random.uniform(0.8, 1.2))

@@ -20,8 +20,6 @@ from kairan.settings import SmtpAccount, is_loopback
 from kairan.sql import insert, locked
 from kairan.vault import SealBroken, Vault
 from mailer.delivery import ceilings
-from mailer.delivery.ceilings import give_back_today as give_back_today
-from mailer.delivery.ceilings import reserve_today as reserve_today
 
 ENVIRONMENT = "environment"
 FIRST_BREAK_S = 60

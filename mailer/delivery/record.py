@@ -39,15 +39,22 @@ def record(
     session: Session, campaign_id: int, lane_id: int, results: Iterable[Result], now: datetime, provider_id: int | None = None
 ) -> None:
     """Moves the deliveries of these attempts. Rows that recovery or another attempt has moved since are left alone."""
-    plain: dict[tuple[State, int], list[int]] = defaultdict(list)
+    accepted: dict[int, list[int]] = defaultdict(list)
+    released: dict[int, list[int]] = defaultdict(list)
     rest: list[Result] = []
     for result in results:
         if result.outcome is outcomes.ACCEPTED_250:
-            plain[State.ACCEPTED, result.fence].append(result.number)
+            accepted[result.fence].append(result.number)
+        elif result.outcome is outcomes.RELEASED:
+            released[result.fence].append(result.number)
         else:
             rest.append(result)
-    for (state, fence), numbers in plain.items():
-        _move(session, campaign_id, lane_id, fence, numbers, state=state, code=250, ended_at=now, provider_id=provider_id, due_at=None)
+    ended = {"state": State.ACCEPTED, "code": 250, "ended_at": now, "provider_id": provider_id, "due_at": None}
+    for fence, numbers in accepted.items():
+        _move(session, campaign_id, lane_id, fence, numbers, **ended)
+    for fence, numbers in released.items():  # not begun: tries and the last reply of an attempt before stay
+        _move(session, campaign_id, lane_id, fence, numbers, state=State.QUEUED, due_at=now)
+        chunks.make_due(session, campaign_id, numbers, now)
     for result in sorted(rest, key=lambda result: result.number):
         _record_one(session, campaign_id, lane_id, result, now, provider_id)
 
@@ -81,7 +88,7 @@ def _again(session: Session, campaign_id: int, result: Result, now: datetime) ->
     outcome = result.outcome
     started = session.execute(select(Campaign.started_at).where(Campaign.id == campaign_id)).scalar_one_or_none()
     late = started is not None and now - started > outcomes.EXPIRES_AFTER
-    counts = outcome.counts or (late and outcome is not outcomes.RELEASED)
+    counts = outcome.counts or late
     tries = result.tries + (1 if counts else 0)
     if late and counts and tries >= outcomes.TRIES_MAX:
         return {"state": State.EXPIRED, "reason": "expired", "tries": tries, "ended_at": now, "due_at": None}

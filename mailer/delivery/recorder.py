@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Collects what attempts came to, and writes it until the lane is drained."""
 
-    def __init__(self, stint: Stint, journal: Journal, done: Callable[[list[Result]], object]) -> None:
-        """`done` is told what is recorded, in the event loop, and may be awaited."""
+    def __init__(self, stint: Stint, journal: Journal, done: Callable[[list[Result]], Awaitable[None]]) -> None:
+        """`done` is told what is recorded."""
         self._stint = stint
         self._journal = journal
         self._done = done
@@ -91,9 +91,7 @@ class Recorder:
             return False
         for result in batch:
             self._journal.recorded(result.number, result.fence)
-        answer = self._done(batch)
-        if asyncio.iscoroutine(answer):
-            await answer
+        await self._done(batch)
         return True
 
     def _record(self, session: Session, batch: list[Result], counted: int) -> None:

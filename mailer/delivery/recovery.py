@@ -17,7 +17,7 @@ from kairan.clock import database_now
 from kairan.database import Database
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.deliveries import Chunk, Delivery, Lane, Place, State
-from kairan.sql import among, insert, locked
+from kairan.sql import insert, locked
 from mailer.delivery import chunks, journal, outcomes
 from mailer.delivery.outcomes import Outcome
 from mailer.delivery.record import Result, record
@@ -130,9 +130,7 @@ def _settle(session: Session, lane: Lane, found: journal.Found, *, trusted: bool
         )
     ).all()
     results = [Result(row.number, row.member_id, row.fence, row.tries, _verdict(found, (row.number, row.fence), trusted)) for row in rows]
-    back = [result for result in results if result.outcome is outcomes.RELEASED]
-    record(session, lane.campaign_id, lane.id, [result for result in results if result.outcome is not outcomes.RELEASED], now)
-    _requeue(session, lane, back, now)
+    record(session, lane.campaign_id, lane.id, results, now)
     owned = session.execute(select(Chunk.number).where(Chunk.lane_id == lane.id, Chunk.campaign_id == lane.campaign_id)).scalars().all()
     for number in owned:
         chunks.let_go(session, lane.campaign_id, number, lane.id)
@@ -150,24 +148,3 @@ def _verdict(found: journal.Found, attempt: tuple[int, int], trusted: bool) -> O
     if attempt in found.dots:
         return outcomes.uncertain("the sender died between the final dot and the reply")
     return outcomes.RELEASED if trusted else outcomes.uncertain("the sender's journal is gone")
-
-
-def _requeue(session: Session, lane: Lane, back: list[Result], now: datetime) -> None:
-    """Never sent: due again at once, in bulk."""
-    by_fence: dict[int, list[int]] = defaultdict(list)
-    for result in back:
-        by_fence[result.fence].append(result.number)
-    for fence, numbers in by_fence.items():
-        session.execute(
-            update(Delivery)
-            .where(
-                Delivery.campaign_id == lane.campaign_id,
-                among(session, Delivery.number, numbers),
-                Delivery.lane_id == lane.id,
-                Delivery.fence == fence,
-                Delivery.state == State.SENDING,
-            )
-            .values(state=State.QUEUED, due_at=now),
-            execution_options={"synchronize_session": False},
-        )
-        chunks.make_due(session, lane.campaign_id, numbers, now)

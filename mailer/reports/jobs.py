@@ -13,12 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from kairan import audit, clock, i18n, installation, jobs
+from kairan import audit, clock, i18n, jobs
 from kairan.i18n import gettext as _
-from kairan.models.accounts import Account, Role
+from kairan.models.accounts import Role
 from kairan.models.jobs import Job
 from kairan.runtime import Runtime, runtime
 from mailer.reports import export, export_files
@@ -67,7 +66,7 @@ def run_export(job_id: int) -> None:
     try:
         with ground.writing() as session:
             job = jobs.begin(session, job_id, clock.now())
-            language = _language(session, job)
+            language = jobs.language(session, job)
     except jobs.JobTaken:
         return
     with i18n.speaking(language):
@@ -85,11 +84,6 @@ def run_export(job_id: int) -> None:
                     return  # its lease runs out and the sweep rings again
                 failure = _("The export stopped at an error, which was written to the log.")
             _end(ground, job, failure=failure)
-
-
-def _language(session: Session, job: Job) -> str:
-    spoken = session.execute(select(Account.language).where(Account.id == job.created_by)).scalar_one_or_none()
-    return spoken or str(installation.get(session, "language"))
 
 
 def _sentence(error: Exception) -> str | None:

@@ -8,10 +8,11 @@ from sqlalchemy import select
 from kairan import clock
 from kairan.models.audience import Member
 from kairan.models.campaigns import Campaign, CampaignStatus
-from kairan.models.deliveries import Delivery, ProviderDay
+from kairan.models.deliveries import Chunk, Delivery, ProviderDay
 from kairan.runtime import Runtime
 from mailer.delivery import dkim as signing_dkim
 from mailer.delivery import domains, jobs, providers, signing
+from mailer.delivery.lane import slow_s
 from tests.support.fault_smtp import FaultSmtp
 from tests.support.ground import states
 
@@ -81,7 +82,17 @@ def test_a_slow_domain_does_not_keep_the_others_waiting(ground: Runtime, server:
     assert len(slow) <= 1
     with ground.reading() as session:
         found = states(session, campaign_id)
+        held = set(session.scalars(select(Chunk.lane_id)))
     assert found == {"accepted": len(server.ledger), "queued": 30 - len(server.ledger)}
+    assert held == {None}  # the next lane need not wait for a sweep
+
+
+def test_a_connection_that_is_lost_again_and_again_is_opened_ever_later() -> None:
+    waits = [slow_s(drops) for drops in range(40)]
+
+    assert waits[0] == 0.0
+    assert waits == sorted(waits)
+    assert waits[1] > 0 and waits[-1] <= 5.0
 
 
 def test_what_a_lane_sends_is_signed_with_both_keys(ground: Runtime, server: FaultSmtp, new_campaign: NewCampaign) -> None:

@@ -52,7 +52,7 @@ def _choose(ground: Runtime, now: datetime = NOON, mails: int = 0) -> str | None
         if chosen is None:
             return None
         if mails:
-            providers.reserve_today(session, chosen.id, mails, now)
+            ceilings.reserve_today(session, chosen.id, mails, now)
         return chosen.name
 
 
@@ -86,10 +86,10 @@ def test_a_higher_position_is_used_only_when_all_lower_ones_are_broken_or_full(g
     first, second, last = _add(ground, "first", position=1), _add(ground, "second", position=1, daily_ceiling=10), _add(ground, "last")
     with ground.writing() as session:
         until = providers.open_breaker(session, first, "gone", NOON)
-        assert providers.reserve_today(session, second, 9, NOON) == 9
+        assert ceilings.reserve_today(session, second, 9, NOON) == 9
     assert _choose(ground) == "second"
     with ground.writing() as session:
-        assert providers.reserve_today(session, second, 9, NOON) == 1
+        assert ceilings.reserve_today(session, second, 9, NOON) == 1
 
     assert _choose(ground) == "last"
     assert _choose(ground, until + timedelta(seconds=1)) == "first"
@@ -247,7 +247,7 @@ def test_a_ceiling_is_kept_by_all_machines_together(ground: Runtime) -> None:
     def machine() -> None:
         for _ in range(10):
             with ground.writing() as session:
-                granted.append(providers.reserve_today(session, provider_id, 7, NOON))
+                granted.append(ceilings.reserve_today(session, provider_id, 7, NOON))
 
     threads = [Thread(target=machine) for _ in range(4)]
     for thread in threads:
@@ -264,27 +264,27 @@ def test_what_did_not_start_is_given_back_and_the_day_ends_where_the_organisatio
     midnight = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
     with ground.writing() as session:
         installation.put(session, "time_zone", "Asia/Tokyo", now=NOON)
-        assert providers.reserve_today(session, provider_id, 10, NOON) == 10
-        providers.give_back_today(session, provider_id, 4, NOON)
-        assert providers.reserve_today(session, provider_id, 10, midnight - timedelta(seconds=1)) == 4
-        assert providers.reserve_today(session, provider_id, 10, midnight) == 10
+        assert ceilings.reserve_today(session, provider_id, 10, NOON) == 10
+        ceilings.give_back_today(session, provider_id, 4, NOON)
+        assert ceilings.reserve_today(session, provider_id, 10, midnight - timedelta(seconds=1)) == 4
+        assert ceilings.reserve_today(session, provider_id, 10, midnight) == 10
 
 
 def test_another_time_zone_in_mid_day_counts_no_day_twice(ground: Runtime) -> None:
     provider_id = _add(ground, "one", daily_ceiling=10)
     with ground.writing() as session:
-        assert providers.reserve_today(session, provider_id, 10, NOON) == 10
+        assert ceilings.reserve_today(session, provider_id, 10, NOON) == 10
         installation.put(session, "time_zone", "America/New_York", now=NOON)
-        assert providers.reserve_today(session, provider_id, 10, NOON + timedelta(hours=1)) == 0
+        assert ceilings.reserve_today(session, provider_id, 10, NOON + timedelta(hours=1)) == 0
         # 15:00 UTC is 10:00 in New York, still the 24th: the same day goes on there until 05:00 UTC
-        assert providers.reserve_today(session, provider_id, 10, datetime(2026, 11, 24, 15, 30, tzinfo=UTC)) == 0
-        assert providers.reserve_today(session, provider_id, 10, datetime(2026, 11, 25, 5, 0, tzinfo=UTC)) == 10
+        assert ceilings.reserve_today(session, provider_id, 10, datetime(2026, 11, 24, 15, 30, tzinfo=UTC)) == 0
+        assert ceilings.reserve_today(session, provider_id, 10, datetime(2026, 11, 25, 5, 0, tzinfo=UTC)) == 10
 
 
 def test_without_a_ceiling_everything_starts_and_is_counted(ground: Runtime) -> None:
     provider_id = _add(ground, "one")
     with ground.writing() as session:
-        assert providers.reserve_today(session, provider_id, 500, NOON) == 500
+        assert ceilings.reserve_today(session, provider_id, 500, NOON) == 500
         assert ceilings.today(session, NOON)[provider_id].started == 500
 
 
@@ -295,7 +295,7 @@ def test_a_warm_up_grows_only_after_days_that_were_used_and_ends_at_its_target(g
         row.warm_since = NOON.date()
         granted = []
         for day, wanted in enumerate((5_000, 60, 5_000, 20, 5_000, 5_000, 5_000)):
-            granted.append(providers.reserve_today(session, provider_id, wanted, NOON + day * DAY))
+            granted.append(ceilings.reserve_today(session, provider_id, wanted, NOON + day * DAY))
 
     # 100, then 200 of which 60 are too few, 200 again; 400 of which 20 are too few; 400 again; then 800 is past the target: the ceiling
     assert granted == [100, 60, 200, 20, 400, 1_000, 1_000]
@@ -305,8 +305,8 @@ def test_a_pause_of_weeks_is_no_leap(ground: Runtime) -> None:
     provider_id = _add(ground, "new", warm_start=100, warm_factor=2.0, warm_target=50_000)
     with ground.writing() as session:
         session.get_one(Provider, provider_id).warm_since = NOON.date()
-        assert providers.reserve_today(session, provider_id, 500, NOON) == 100
-        assert providers.reserve_today(session, provider_id, 500, NOON + 21 * DAY) == 200
+        assert ceilings.reserve_today(session, provider_id, 500, NOON) == 100
+        assert ceilings.reserve_today(session, provider_id, 500, NOON + 21 * DAY) == 200
 
 
 def test_the_reason_for_waiting_is_said_in_a_sentence(ground: Runtime, new_campaign: NewCampaign) -> None:
@@ -314,7 +314,7 @@ def test_the_reason_for_waiting_is_said_in_a_sentence(ground: Runtime, new_campa
     campaign_id = new_campaign(count=3)
     with ground.writing() as session, i18n.speaking("en"):
         assert providers.why_waiting(session, NOON) is None
-        providers.reserve_today(session, one, 1_000, NOON)
+        ceilings.reserve_today(session, one, 1_000, NOON)
         providers.open_breaker(session, other, "the server refused the login: 535 no", NOON)
         session.flush()
         full = providers.why_waiting(session, NOON, campaign_id)
@@ -367,7 +367,7 @@ def test_a_ceiling_that_is_reached_stops_no_system_mail(ground: Runtime, server:
     _without_environment(ground)
     full = _add(ground, "full", port=server.port, daily_ceiling=1)
     with ground.writing() as session:
-        providers.reserve_today(session, full, 1, clock.now())
+        ceilings.reserve_today(session, full, 1, clock.now())
         session.add(_system_mail())
 
     system_mail.send_due()

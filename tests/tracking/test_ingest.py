@@ -1,6 +1,6 @@
 """Each fetch is in the database once, under the right heading, or is counted with the reason why not."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -66,6 +66,22 @@ def test_a_fetch_within_two_seconds_of_acceptance_is_a_machines(sent: Sent) -> N
     sent.drain()
 
     assert {event.number: event.rule for event in sent.events()} == {1: "early/1", 2: "person/1", 3: "early/1"}
+
+
+@pytest.mark.parametrize(
+    ("after_ms", "rule"),
+    [(-200, "early/1"), (0, "early/1"), (1_999, "early/1"), (2_000, "person/1"), (-700_000, "person/1"), (None, "person/1")],
+)
+def test_nobody_reads_in_the_first_two_seconds(sent: Sent, after_ms: int | None, rule: str) -> None:
+    """The last is a delivery of which nobody knows when it was accepted: then time says nothing."""
+    one = fetch(sent)
+    accepted = None if after_ms is None else datetime.fromtimestamp((one.ms - after_ms) / 1_000, UTC)
+    with sent.ground.writing() as session:
+        session.execute(update(Delivery).where(Delivery.number == 1).values(ended_at=accepted))
+    put(sent, one)
+    sent.drain()
+
+    assert [event.rule for event in sent.events()] == [rule]
 
 
 def test_a_member_counts_once_however_often_they_look(sent: Sent) -> None:
