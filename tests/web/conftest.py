@@ -1,5 +1,6 @@
 """An installation with one person of each role, an app on it, and clients that are signed in."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
 
 from kairan import clock, installation, settings
 from kairan import runtime as process
@@ -43,6 +45,18 @@ def app(ground: Runtime) -> Flask:
             now=clock.now(),
         )
     return create_app(ground)
+
+
+@pytest.fixture
+def address(app: Flask) -> Iterator[str]:
+    """Where a browser finds the app."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture

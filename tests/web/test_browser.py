@@ -1,10 +1,6 @@
 """The pages in a real browser: nobody is kept out, nothing is asked of other hosts, and what one types is seen and kept."""
 
-import threading
-from collections.abc import Iterator
-
 import pytest
-from werkzeug.serving import make_server
 
 from kairan import clock
 from kairan.models.audience import List, Member, Purpose, Subscription
@@ -52,16 +48,11 @@ PAGES = (
 
 
 @pytest.fixture
-def address(app, ground) -> Iterator[str]:
+def address(address, ground) -> str:
     """An installation with a sent campaign, a draft and one that is going out."""
     with ground.writing() as session:
         _fill(session, ground)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
+    return address
 
 
 def _fill(session, ground) -> None:

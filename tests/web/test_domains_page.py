@@ -1,13 +1,11 @@
 """An administrator brings a domain from nothing to signed mails by what the page says, and nothing else answers on its link host."""
 
 import re
-import threading
 from dataclasses import replace
 
 import dns.resolver
 import pytest
 from sqlalchemy import select
-from werkzeug.serving import make_server
 
 from kairan import clock
 from kairan.models.audit import AuditRow
@@ -251,17 +249,6 @@ def test_sending_unsigned_is_warned_of_where_receivers_look(admin, ground, domai
 
 
 # ---- in a browser
-
-
-@pytest.fixture
-def address(app):
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def _open(page, address, signed_in, path):

@@ -1,15 +1,12 @@
 """Mail servers in a real browser: added with a wrong password, the reason read, mended, and open to everybody on any screen."""
 
 import os
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from werkzeug.serving import make_server
 
 from kairan import clock, vault
-from mailer.delivery import domains, provider_changes, providers
+from mailer.delivery import ceilings, domains, provider_changes, providers
 from mailer.delivery.provider_changes import Wanted
 from tests.support import auth_smtp
 from tests.web.test_browser import _sign_in
@@ -17,16 +14,6 @@ from tests.web.test_browser import _sign_in
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 HERE = "/settings/providers"
 SHOTS = os.environ.get("SHOTS")
-
-
-@pytest.fixture
-def address(app) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
 
 
 def _fill(ground) -> None:
@@ -44,7 +31,7 @@ def _fill(ground) -> None:
                 session, Wanted(name, f"{name.split()[0].lower()}.example.org", 587, "starttls", "me", "pw", **more), safe, now
             )
         providers.open_breaker(session, 2, "the server refused the login: 535 5.7.8 wrong user name or password", now)
-        providers.reserve_today(session, 3, 500, now)
+        ceilings.reserve_today(session, 3, 500, now)
         domains.put(session, None, {"docomo": 5.0}, [("Club", ("club.example",), 1.0)], now)
 
 

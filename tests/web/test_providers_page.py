@@ -133,7 +133,7 @@ def test_the_list_shows_how_each_stands(admin, ground):
     _add(admin, name="Idle", enabled="")
     now = clock.now()
     with ground.writing() as session:
-        providers.reserve_today(session, _row(ground).id, 1_000, now)
+        ceilings.reserve_today(session, _row(ground).id, 1_000, now)
         providers.open_breaker(session, _row(ground, "Broken").id, "the server refused the login: 535 no", now)
 
     page = admin.get(HERE).text
@@ -150,21 +150,21 @@ def test_a_change_of_the_ceiling_holds_today(admin, ground):
     page = _add(admin, daily_ceiling="10")
     now = clock.now()
     with ground.writing() as session:
-        assert providers.reserve_today(session, _row(ground).id, 50, now) == 10
+        assert ceilings.reserve_today(session, _row(ground).id, 50, now) == 10
 
     admin.post(
         page, {**FORM, "password": "", "daily_ceiling": "30", "warm": "yes", "warm_start": "25", "warm_factor": "2", "warm_target": "90"}
     )
 
     with ground.writing() as session:
-        assert providers.reserve_today(session, _row(ground).id, 50, now) == 15
+        assert ceilings.reserve_today(session, _row(ground).id, 50, now) == 15
         assert ceilings.today(session, now)[_row(ground).id].ceiling == 25
 
 
 def test_who_sent_nothing_goes_and_who_sent_stays_switched_off(admin, ground):
     unused, used = _add(admin), _add(admin, name="Used")
     with ground.writing() as session:
-        providers.reserve_today(session, int(used.rpartition("/")[2]), 1, clock.now())
+        ceilings.reserve_today(session, int(used.rpartition("/")[2]), 1, clock.now())
 
     assert "Nothing went through it" in admin.get(f"{unused}/delete").text
     admin.post(f"{unused}/delete")

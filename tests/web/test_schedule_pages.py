@@ -1,8 +1,6 @@
 """When a campaign goes out, as it is asked for in the browser: in a zone, by members' clocks, again and again; and the calendar."""
 
 import os
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, update
-from werkzeug.serving import make_server
 
 from kairan import clock
 from kairan.models.audience import Member
@@ -170,16 +167,6 @@ def test_the_calendar_shows_what_is_scheduled_and_what_a_series_brings(admin, ca
 
 
 # ---- in a browser
-
-
-@pytest.fixture
-def address(app) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
 
 
 def _fill(ground) -> None:

@@ -15,9 +15,7 @@ from mailer.delivery import provider_changes, providers
 from mailer.delivery.provider_changes import Wanted
 from tests.support import ground as support
 from tests.web.test_browser import _sign_in
-from tests.web.test_providers_browser import address
 
-__all__ = ["address"]
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 SHOTS = os.environ.get("SHOTS")
 PAGES = {
