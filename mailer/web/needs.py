@@ -83,7 +83,7 @@ def _providers(session: Session) -> list[Need]:
     return [
         Need(
             "bad",
-            _("The mail server %(host)s does not answer: %(error)s", host=row.host, error=row.last_error or ""),
+            _("Nothing can be sent through the mail server %(host)s: %(error)s", host=row.host, error=row.last_error or ""),
             f"/settings/providers/{row.id}" if edge.can("settings.edit") else mail_servers_page(),
             _("Show"),
         )
