@@ -5,9 +5,13 @@ folder was put back; a folder whose file is not the file it was written as was c
 series, is paused until a person resumes it.
 """
 
+import fcntl
 import logging
 import os
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +28,8 @@ from mailer.campaigns import lifecycle, series
 
 NAME = "epoch"
 """of the mark in the database and of the file in the data folder"""
+LOCK = "epoch.lock"
+LOCK_WAIT_S = 5.0
 WHILE_SENDING = timedelta(seconds=10)
 AT_REST = timedelta(seconds=60)
 STOOD_STILL = timedelta(minutes=15)
@@ -62,6 +68,12 @@ class Seen:
 
 def guard(ground: Runtime, now: datetime) -> list[int]:
     """Before anything is started or sent, and every few seconds. The ids of campaigns that were paused."""
+    with _alone(ground.settings.data_dir) as mine:
+        # Who does not get to it in time leaves it to whoever is at it.
+        return _guard(ground, now) if mine else []
+
+
+def _guard(ground: Runtime, now: datetime) -> list[int]:
     path = ground.settings.data_dir / NAME
     seen = _seen(path)
     with ground.reading() as session:
@@ -79,6 +91,31 @@ def guard(ground: Runtime, now: datetime) -> list[int]:
     return []
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """One process of a data folder at a time, whether this one got to it: between mark and file another would see a restored database."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield _lock(handle)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Not for ever: a process that is stopped while it holds the lock must not stop the others' sweeps."""
+    until = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                log.warning("somebody else is at the restore guard")
+                return False
+            time.sleep(0.01)
+
+
 def _is_strange(epoch: Epoch, seen: Seen | None, path: Path, now: datetime, *, sqlite: bool) -> bool:
     if seen is None:
         return sqlite or now - epoch.at > STOOD_STILL
@@ -88,14 +125,20 @@ def _is_strange(epoch: Epoch, seen: Seen | None, path: Path, now: datetime, *, s
 
 
 def _begin(ground: Runtime, path: Path, now: datetime) -> list[int]:
-    """The first time, or a database from before there was a guard."""
-    with ground.writing() as session:
-        fresh = Epoch(secrets.token_hex(8), 1, "", now)
-        session.execute(insert(session, Mark).values(name=NAME, value=str(fresh)).on_conflict_do_nothing())
-        epoch = _epoch(session)
-    if epoch is not None:
+    """The first time, or a database from before there was a guard. The file first: a kill in between leaves a file without a mark, which
+    is the first time again; a mark without a file would be a restored database."""
+    fresh = Epoch(secrets.token_hex(8), 1, "", now)
+    _remember(path, fresh)
+    epoch = _plant(ground, fresh)
+    if epoch.lineage != fresh.lineage:  # another host was quicker
         _remember(path, epoch)
     return []
+
+
+def _plant(ground: Runtime, fresh: Epoch) -> Epoch:
+    with ground.writing() as session:
+        session.execute(insert(session, Mark).values(name=NAME, value=str(fresh)).on_conflict_do_nothing())
+        return _epoch(session) or fresh
 
 
 def _hold(ground: Runtime, found: Epoch, path: Path, now: datetime) -> list[int]:
@@ -145,7 +188,6 @@ def _seen(path: Path) -> Seen | None:
 
 def _remember(path: Path, epoch: Epoch) -> None:
     """Written in place and in one go, so that the file stays the file it is."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.pwrite(handle, f"{epoch.lineage} {epoch.count:012} {os.fstat(handle).st_ino:020}\n".encode("ascii"), 0)

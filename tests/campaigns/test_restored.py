@@ -2,7 +2,9 @@
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -181,3 +183,42 @@ def test_an_installation_from_before_the_guard_begins_to_count(ground: Runtime, 
 
     assert _statuses(ground, campaigns) == ALL_GO
     assert (ground.settings.data_dir / restored.NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_processes_that_start_together_take_each_other_for_no_restore(ground: Runtime, campaigns: tuple[int, int, int]) -> None:
+    """The scheduler and every worker look for the first time in the same moment; one of them was between the mark and its file."""
+    meet = threading.Barrier(8)
+
+    def look(_number: int) -> list[int]:
+        meet.wait()
+        return restored.guard(ground, clock.now())
+
+    with ThreadPoolExecutor(8) as pool:
+        held = list(pool.map(look, range(8)))
+
+    assert held == [[]] * 8
+    assert _statuses(ground, campaigns) == ALL_GO
+
+
+def test_a_first_look_that_was_killed_is_no_restore(
+    ground: Runtime, campaigns: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in ("_remember", "_plant"):
+        with monkeypatch.context() as killed:
+            killed.setattr(restored, step, lambda *arguments: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                restored.guard(ground, clock.now())
+
+    assert restored.guard(ground, clock.now()) == []
+    assert restored.guard(ground, clock.now()) == []
+    assert _statuses(ground, campaigns) == ALL_GO
+
+
+def test_a_guard_that_hangs_keeps_nobody_from_the_rest(
+    ground: Runtime, campaigns: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restored.guard(ground, clock.now())
+    monkeypatch.setattr(restored, "LOCK_WAIT_S", 0.05)
+    with restored._alone(ground.settings.data_dir) as first:
+        assert first
+        assert restored.guard(ground, clock.now()) == []
