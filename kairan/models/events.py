@@ -44,6 +44,10 @@ class Event(Base):
     """family of the mail client; the user agent itself is not kept"""
     network: Mapped[str | None] = mapped_column(String(43))
     """/24 or /48 prefix; the address itself is not kept"""
+    device: Mapped[str | None] = mapped_column(String(8))
+    """a tracking.machines.Device, as far as the user agent tells"""
+    country: Mapped[str | None] = mapped_column(String(2))
+    """ISO 3166-1 of the network, only where the operator has an MMDB file"""
 
 
 class Engagement(Base):
@@ -93,6 +97,35 @@ class Rollup(Base):
     """kind click: deliveries whose first click on any link by a person was this one"""
     anonymous: Mapped[int] = mapped_column(default=0)
     """of people: recorded in the aggregate only"""
+
+
+class Aspect(IntEnum):
+    """What people's fetches of a campaign are told apart by, beside the hour and the link."""
+
+    CLIENT = 1
+    DEVICE = 2
+    DOMAIN = 3
+    """of the member's address, in lower case"""
+    COUNTRY = 4
+
+
+class Facet(Base):
+    """One value of one aspect of a campaign: `Gmail` of CLIENT, `phone` of DEVICE, `docomo.ne.jp` of DOMAIN. An unknown value is ''."""
+
+    __tablename__ = "facets"
+
+    campaign_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    aspect: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    value: Mapped[str] = mapped_column(String(255), primary_key=True)
+    opens: Mapped[int] = mapped_column(default=0)
+    """fetches of the beacon by people, those recorded in the aggregate among them"""
+    clicks: Mapped[int] = mapped_column(default=0)
+    openers: Mapped[int] = mapped_column(default=0)
+    """deliveries whose first open by a person was such a one: over the values they add up to the unique opens"""
+    clickers: Mapped[int] = mapped_column(default=0)
+    """the same for the first click on any link"""
+    machines: Mapped[int] = mapped_column(default=0)
+    """fetches of either kind by machines"""
 
 
 class StreamPosition(Base):

@@ -1,0 +1,10 @@
+"""Webhooks out of events, and registered sites of the website beacon."""
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""
