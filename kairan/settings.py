@@ -102,6 +102,8 @@ class Settings:
     """what a monitor sends as `Authorization: Bearer …` to read /metrics, at least 16 characters; empty: only this machine may"""
     private_targets: str = ""
     """networks outside the public internet that webhooks may reach, e.g. 10.20.0.0/16, 127.0.0.1; empty: none"""
+    network_files: tuple[Path, ...] = ()
+    """MMDB files of the operator's own, with countries or the owners of networks; empty: reports know neither"""
 
     @property
     def is_sqlite(self) -> bool:
@@ -116,6 +118,7 @@ class Settings:
         shown = {PREFIX + f.name.upper(): str(getattr(self, f.name)) for f in fields(self)}
         for name in ("KAIRAN_DATABASE_URL", "KAIRAN_REDIS_URL", "KAIRAN_SMTP_URL"):
             shown[name] = _mask_password(shown[name])
+        shown["KAIRAN_NETWORK_FILES"] = ", ".join(map(str, self.network_files))
         for name in ("secret_key", "metrics_token"):
             if getattr(self, name):
                 shown[PREFIX + name.upper()] = "••••••••"
@@ -224,6 +227,10 @@ def _private(value: str) -> str:
     return value
 
 
+def _files(value: str) -> tuple[Path, ...]:
+    return tuple(Path(name.strip()).expanduser() for name in value.split(",") if name.strip())
+
+
 _PARSE: dict[str, Callable[[str], Any]] = {
     "data_dir": _folder,
     "database_url": _database,
@@ -235,6 +242,7 @@ _PARSE: dict[str, Callable[[str], Any]] = {
     "journal_dir": _folder,
     "metrics_token": _metrics,
     "private_targets": _private,
+    "network_files": _files,
 }
 
 

@@ -16,7 +16,7 @@ def forget(session: Session, member_id: int, now: datetime) -> int:
     caller commits. The member's row must go, or be suspended, in the same transaction.
     """
     session.execute(locked(select(StreamPosition.stream).order_by(StreamPosition.stream), session)).all()
-    values = {"member_id": None, "network": None, "client": None}
+    values = {"member_id": None, "network": None, "client": None, "device": None, "country": None}
     events = session.execute(
         update(Event).where(Event.member_id == member_id).values(**values), execution_options={"synchronize_session": False}
     )

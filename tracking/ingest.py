@@ -21,6 +21,7 @@ from kairan.models.events import StreamPosition
 from kairan.sql import insert
 from tracking import partitions, rollups, staging, steps
 from tracking.buffer import STREAM
+from tracking.networks import NOTHING, Networks
 from tracking.staging import StreamEntry
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ START = "0-0"
 log = logging.getLogger(__name__)
 
 
-def drain(database: Database, redis: "Redis", now: datetime) -> int:
+def drain(database: Database, redis: "Redis", now: datetime, known: Networks = NOTHING) -> int:
     """Takes the next entries of the stream. Returns how many; 0: there is nothing more, or Redis is away."""
     _make_months(database, now)
     try:
-        taken = _drain(database, redis, now)
+        taken = _drain(database, redis, now, known)
     except (RedisConnectionError, RedisTimeoutError) as error:
         _trouble.note(error)
         return 0
@@ -48,7 +49,7 @@ def drain(database: Database, redis: "Redis", now: datetime) -> int:
     return taken
 
 
-def _drain(database: Database, redis: "Redis", now: datetime) -> int:
+def _drain(database: Database, redis: "Redis", now: datetime, known: Networks) -> int:
     if not redis.xlen(STREAM):
         return 0
     epoch = _epoch(redis)
@@ -60,7 +61,7 @@ def _drain(database: Database, redis: "Redis", now: datetime) -> int:
         with database.writing() as session:
             if not _take(session, position, epoch, newest, now):
                 return 0
-            dropped = staging.stage(session, entries)
+            dropped = staging.stage(session, entries, known)
             steps.judge(session)
             rollups.add(session, dropped, now)
         last_id = newest

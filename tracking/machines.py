@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 EARLY_MS = 2_000
 BEFORE_MS = 600_000
@@ -19,6 +20,14 @@ PERSON, HEAD, EARLY, BURST = "person/1", "head/1", "early/1", "burst/1"
 
 PREFETCH = "Sec-Purpose: prefetch; "
 """what tracking.endpoint puts before the agent of a fetch that says it was not asked for by anybody yet"""
+
+
+class Device(StrEnum):
+    """What a member read on, as far as a user agent tells: an iPad's Mail says that it is a Macintosh."""
+
+    PHONE = "phone"
+    TABLET = "tablet"
+    COMPUTER = "computer"
 
 
 class Basis(StrEnum):
@@ -103,10 +112,31 @@ CLIENTS = tuple(
 )
 
 
+DEVICES = tuple(
+    (re.compile(pattern), device)
+    for pattern, device in (
+        (r"iPad|Tablet|Kindle|Silk/", Device.TABLET),
+        (r"iPhone|iPod|Outlook-(?:iOS|Android)|Windows Phone|DoCoMo/|KDDI-|SoftBank/|Android.*Mobile", Device.PHONE),
+        (r"Android", Device.TABLET),
+        (r"Windows NT|Macintosh|X11|CrOS|Linux|Microsoft Outlook|OneOutlook/|\AMail/.*CFNetwork/.*\((?:x86_64|arm64)\)", Device.COMPUTER),
+    )
+)
+
+
+class Verdict(NamedTuple):
+    """What the user agent alone says."""
+
+    rule: str
+    machine: bool
+    client: str | None
+    device: Device | None
+
+
 @lru_cache(maxsize=20_000)
-def of_agent(agent: str) -> tuple[str, bool, str | None]:
-    """Rule, whether it is a machine, client: what the agent alone says."""
+def of_agent(agent: str) -> Verdict:
+    """A machine has no device: what it says of itself is made up as often as not. Nor has a provider's proxy."""
     for rule in AGENT_RULES:
         if rule.pattern.search(agent):
-            return rule.rule, rule.machine, rule.client
-    return PERSON, False, next((name for pattern, name in CLIENTS if pattern.search(agent)), None)
+            return Verdict(rule.rule, rule.machine, rule.client, None)
+    client = next((name for pattern, name in CLIENTS if pattern.search(agent)), None)
+    return Verdict(PERSON, False, client, next((device for pattern, device in DEVICES if pattern.search(agent)), None))

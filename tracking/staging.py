@@ -5,27 +5,26 @@ Object by object a fetch cost 50 us in Python, most of it in looking up, countin
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from kairan.sql import is_sqlite
-from tracking import machines, packing
+from tracking import machines, networks, packing
 from tracking.buffer import FIELD
+from tracking.networks import NOTHING, Networks
 
 StreamEntry = tuple[bytes, dict[bytes, bytes]]
 
 _COLUMNS = {
     "entry": "bigint", "slot": "integer", "campaign_id": "bigint", "number": "bigint", "kind": "integer", "link": "integer", "ms": "bigint",
     "is_head": "integer", "agent_machine": "integer", "rule": "text", "client": "text", "network": "text",
+    "device": "text", "country": "text",
 }  # fmt: skip
 TABLE = "drain_fetches"
 _CREATE = f"CREATE TEMPORARY TABLE IF NOT EXISTS {TABLE} ({', '.join(f'{name} {kind}' for name, kind in _COLUMNS.items())})"
 _COPY = f"COPY {TABLE} FROM STDIN"
 _INSERT = f"INSERT INTO {TABLE} VALUES ({', '.join('?' * len(_COLUMNS))})"
-
-network_name = lru_cache(maxsize=50_000)(packing.network_name)
 
 
 def empty_table(session: Session, name: str, create: str) -> None:
@@ -38,19 +37,19 @@ def empty_table(session: Session, name: str, create: str) -> None:
         connection.exec_driver_sql(f"SET LOCAL client_min_messages = warning; {create} ON COMMIT DELETE ROWS")
 
 
-def stage(session: Session, entries: Sequence[StreamEntry]) -> Counter[str]:
+def stage(session: Session, entries: Sequence[StreamEntry], known: Networks = NOTHING) -> Counter[str]:
     """Writes what the entries hold. Returns what they say was lost, by reason, and how many nobody of ours can have written."""
     empty_table(session, TABLE, _CREATE)
     dropped: Counter[str] = Counter()
     if is_sqlite(session):
-        rows = [row for entry in _readable(entries, dropped) for row in _rows(*entry)]
+        rows = [row for entry in _readable(entries, dropped) for row in _rows(*entry, known)]
         if rows:
             session.connection().exec_driver_sql(_INSERT, rows)
         return dropped
     connection: Any = session.connection().connection.driver_connection
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         for entry in _readable(entries, dropped):
-            copy.write(_lines(*entry))
+            copy.write(_lines(*entry, known))
     return dropped
 
 
@@ -70,30 +69,40 @@ def _readable(entries: Sequence[StreamEntry], dropped: Counter[str]) -> Iterator
         yield int(ms) * 2**20 + int(sequence), raw
 
 
-def _rows(place: int, raw: packing.Raw) -> Iterator[tuple[Any, ...]]:
+def _rows(place: int, raw: packing.Raw, known: Networks) -> Iterator[tuple[Any, ...]]:
     verdicts = [machines.of_agent(agent) for agent in raw.agents]
     for slot, (campaign_id, number, flags, link, ms, agent, length, network) in enumerate(raw.records):
-        rule, is_machine, client = verdicts[agent]
+        name, country, is_gateway = known.of(network[:length])
+        rule, is_machine, client, device = _stricter(verdicts[agent], is_gateway)
         kind, is_head = flags & ~packing.HEAD, int(flags >= packing.HEAD)
-        yield place, slot, campaign_id, number, kind, link, ms, is_head, int(is_machine), rule, client, network_name(network[:length])
+        yield (
+            place, slot, campaign_id, number, kind, link, ms, is_head, int(is_machine), rule, client, name,
+            device.value if device else None, country,
+        )  # fmt: skip
 
 
-def _lines(place: int, raw: packing.Raw) -> str:
+def _lines(place: int, raw: packing.Raw, known: Networks) -> str:
     """The same in COPY's text form. Nothing of it is anybody's text: numbers, and names out of our own tables, need no escaping."""
-    verdicts = [_said(machines.of_agent(agent)) for agent in raw.agents]
-    head, name = packing.HEAD, network_name
+    verdicts = [machines.of_agent(agent) for agent in raw.agents]
+    said = [tuple(_said(_stricter(verdict, gateway)) for gateway in (False, True)) for verdict in verdicts]
+    head, of = packing.HEAD, known.of
     return "".join(
         [
             f"{place}\t{slot}\t{campaign_id}\t{number}\t{flags & ~head}\t{link}\t{ms}\t{int(flags >= head)}\t"
-            f"{verdicts[agent]}\t{name(network[:length]) or _NULL}\n"
+            f"{said[agent][found.is_gateway][0]}\t{found.name or _NULL}\t{said[agent][found.is_gateway][1]}\t{found.country or _NULL}\n"
             for slot, (campaign_id, number, flags, link, ms, agent, length, network) in enumerate(raw.records)
+            for found in (of(network[:length]),)
         ]
     )
+
+
+def _stricter(verdict: machines.Verdict, is_gateway: bool) -> machines.Verdict:
+    """A provider's proxy is told by its name and stays a person's, wherever it stands."""
+    return networks.GATEWAY if is_gateway and verdict.rule == machines.PERSON else verdict
 
 
 _NULL = "\\N"
 
 
-def _said(verdict: tuple[str, bool, str | None]) -> str:
-    rule, is_machine, client = verdict
-    return f"{int(is_machine)}\t{rule}\t{client or _NULL}"
+def _said(verdict: machines.Verdict) -> tuple[str, str]:
+    return f"{int(verdict.machine)}\t{verdict.rule}\t{verdict.client or _NULL}", verdict.device or _NULL

@@ -114,9 +114,10 @@ class Scheduler:
                 log.warning("task failed", extra={"error": trouble})
 
     def _drain(self) -> None:
-        from tracking import ingest
+        from tracking import ingest, networks
 
-        while ingest.drain(self.ground.database, self.ground.redis, clock.now()) and not self.stopping:
+        known = networks.current(self.ground.settings.network_files)
+        while ingest.drain(self.ground.database, self.ground.redis, clock.now(), known) and not self.stopping:
             pass
 
     def _housekeeping(self) -> None:

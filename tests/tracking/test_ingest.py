@@ -11,12 +11,14 @@ from kairan import clock
 from kairan.models.audience import Member
 from kairan.models.campaigns import Campaign
 from kairan.models.deliveries import Delivery, State
-from kairan.models.events import Engagement, Event, LinkEngagement, StreamPosition
+from kairan.models.events import Aspect, Engagement, Event, Facet, LinkEngagement, StreamPosition
+from tests.support import recount
 from tests.tracking.conftest import APPLE_RELAY, GMAIL, PERSON, Sent
 from tracking import erasure, ingest, packing
 from tracking.buffer import FIELD, STREAM
 from tracking.packing import Fetch
 
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
 NOTHING = {"people": 0, "machines": 0, "unique": 0}
 
 
@@ -255,6 +257,30 @@ def test_an_erased_member_is_in_no_event_and_the_counts_stay(sent: Sent) -> None
     assert sent.figures() == before
 
 
+def test_what_people_read_with_and_on_is_counted_apart(sent: Sent) -> None:
+    put(
+        sent,
+        fetch(sent, 1, agent=IPHONE),
+        fetch(sent, 1, agent=PERSON, after_s=60),
+        fetch(sent, 2, agent=GMAIL),
+        fetch(sent, 3, agent=APPLE_RELAY),
+    )
+    sent.member(4, recording="aggregate")
+    put(sent, fetch(sent, 4, agent=IPHONE))
+    sent.drain()
+
+    with sent.ground.reading() as session:
+        facets = {(Aspect(row.aspect), row.value): (row.opens, row.openers, row.machines) for row in session.scalars(select(Facet))}
+        assert recount.from_counters(session, sent.campaign_id)["openers"] == 2
+    assert facets[Aspect.CLIENT, "Apple Mail"] == (2, 1, 1)
+    assert facets[Aspect.CLIENT, "Thunderbird"] == (1, 0, 0)
+    assert (facets[Aspect.DEVICE, "phone"], facets[Aspect.DEVICE, "computer"]) == ((2, 1, 0), (1, 0, 0))
+    assert facets[Aspect.DEVICE, ""] == (1, 1, 1)
+    # Who is recorded in the aggregate has no domain: it may be theirs alone.
+    assert sum(row[0] for (aspect, value), row in facets.items() if aspect == Aspect.DOMAIN and value) == 3
+    assert facets[Aspect.DOMAIN, ""] == (1, 0, 0)
+
+
 def test_the_hours_add_up_to_the_events_and_to_the_engagement(sent: Sent) -> None:
     links = list(sent.links.values())
     for part in range(6):
@@ -268,6 +294,7 @@ def test_the_hours_add_up_to_the_events_and_to_the_engagement(sent: Sent) -> Non
                     link=links[step // 2 % 2] if step % 2 else 0,
                     after_s=part * 4_000 + step * 7,
                     is_head=step % 5 == 0,
+                    agent=(PERSON, GMAIL, APPLE_RELAY, IPHONE)[step % 7 % 4],
                 )
                 for step in range(100)
             ],
@@ -287,6 +314,7 @@ def test_the_hours_add_up_to_the_events_and_to_the_engagement(sent: Sent) -> Non
         by_link = session.execute(select(func.sum(LinkEngagement.clicks), func.sum(LinkEngagement.machine_clicks))).one()
         rows = {kind: count for kind, count in session.execute(select(Event.kind, func.count()).group_by(Event.kind))}
         position = session.scalars(select(StreamPosition)).one()
+        assert recount.assert_equal(session, sent.campaign_id) == 600
     assert tuple(totals) == (opens["people"], opens["machines"], clicks["people"], clicks["machines"])
     assert tuple(by_link) == (clicks["people"], clicks["machines"])
     assert rows == {1: opens["people"] + opens["machines"], 2: clicks["people"] + clicks["machines"]}
