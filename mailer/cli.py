@@ -332,6 +332,16 @@ def export(
     export_command.run(ground, Wanted(what, kind, names, scope, spreadsheet), output, purpose, recipient)
 
 
+@main.command("rebuild-reports")
+@click.option("--campaign", help="Only this one, by number or exact name.")
+def rebuild_reports(campaign: str | None) -> None:
+    """Judges what is kept of opens and clicks by the rules of today, and mends every counter they went into."""
+    from mailer.ops import rebuild_command
+
+    ground = _ground()
+    rebuild_command.run(ground, _campaign(ground, campaign) if campaign else None)
+
+
 def _flat(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in figures.items():
         if isinstance(value, dict):

@@ -66,5 +66,11 @@ def by_hour(session: Session, campaign_id: int) -> list[dict[str, Any]]:
     return [{"hour": hour, **found} for hour, found in hours.items()]
 
 
+def fetches(session: Session, campaign_id: int) -> int:
+    """Rows that the campaign's events have, as the hours tell: people's and machines', without those recorded in the aggregate."""
+    query = select(func.coalesce(func.sum(Rollup.people + Rollup.machines - Rollup.anonymous), 0)).where(Rollup.campaign_id == campaign_id)
+    return int(session.execute(query).scalar_one())
+
+
 def _nothing() -> dict[str, dict[str, int]]:
     return {name: {"people": 0, "machines": 0, "unique": 0} for name in _NAMES.values()}

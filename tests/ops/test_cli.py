@@ -103,3 +103,10 @@ def test_the_doctor_says_what_is_wrong(kairan: Kairan) -> None:
 
     assert done.exit_code == 1
     assert "WRONG smtp: nothing can be sent: set KAIRAN_SMTP_URL" in done.output
+
+
+def test_reports_are_judged_anew_on_command(kairan: Kairan, tmp_path: Path) -> None:
+    kairan("migrate")
+
+    assert kairan("rebuild-reports").stdout == "campaigns: 0\nevents: 0\nchanged: 0\nleft: 0\n"
+    assert "0 campaigns are called x" in kairan("rebuild-reports", "--campaign", "x").output

@@ -26,9 +26,9 @@ def write(path: Path, networks: Mapping[str, Mapping[str, Any]]) -> Path:
         leaves[node, bits[-1]] = place
     count = len(nodes)
     tree = bytearray()
-    for at, node in enumerate(nodes):
+    for at, branches in enumerate(nodes):
         for bit in (0, 1):
-            value = count + 16 + leaves[at, bit] if (at, bit) in leaves else (count if node[bit] is None else node[bit])
+            value = count + 16 + leaves[at, bit] if (at, bit) in leaves else (count if branches[bit] is None else branches[bit])
             tree += (value or 0).to_bytes(4, "big")
     about = {
         "node_count": count, "record_size": 32, "ip_version": 6, "database_type": "Test", "languages": [],
