@@ -110,7 +110,7 @@ class _Sums:
 
     def add(self, rows: Sequence[Kept], told: Sequence[tuple[bool, str]], sign: int) -> None:
         opened, clicked = False, set[int]()
-        for row, (machine, _rule) in zip(rows, told, strict=True):
+        for row, (machine, rule) in zip(rows, told, strict=True):
             hour = row.occurred_at.replace(minute=0, second=0, microsecond=0), row.kind, row.link
             self.hours[*hour, "machines" if machine else "people"] += sign
             names = ["machines"] if machine else ["opens" if row.kind == EventKind.OPEN else "clicks"]
@@ -124,14 +124,16 @@ class _Sums:
                     names.append("clickers")
                 self.hours[*hour, "uniques"] += sign * (row.link not in clicked)
                 clicked.add(row.link)
-            for aspect, value in _values(row):
+            for aspect, value in _values(row, rule):
                 for name in names:
                     self.facets[aspect, value, name] += sign
 
 
-def _values(row: Kept) -> tuple[tuple[int, str], ...]:
+def _values(row: Kept, rule: str) -> tuple[tuple[int, str], ...]:
     domain = (row.email or "").partition("@")[2]
-    values = {Aspect.CLIENT: row.client, Aspect.DEVICE: row.device, Aspect.DOMAIN: domain, Aspect.COUNTRY: row.country}
+    values = {
+        Aspect.CLIENT: row.client, Aspect.DEVICE: row.device, Aspect.DOMAIN: domain, Aspect.COUNTRY: row.country, Aspect.RULE: rule,
+    }  # fmt: skip
     return tuple((int(aspect), value or "") for aspect, value in values.items())
 
 

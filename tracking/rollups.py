@@ -102,9 +102,9 @@ ON CONFLICT (campaign_id, hour, kind, link) DO UPDATE SET
 
 
 def _facets() -> str:
-    """People's fetches by client, device, domain and country, with those that were the delivery's first of all.
+    """Fetches by client, device, domain, country and rule, with those that were the delivery's first of all.
 
-    Once by all four together, then each for itself: a batch has 20 times as many fetches as such groups. Who is recorded in the aggregate
+    Once by all of them together, then each for itself: a batch has 20 times as many fetches as such groups. Who is recorded in the aggregate
     has no domain here, since a domain of one's own is a name.
     """
     before = f"coalesce(CASE WHEN kind = {_OPEN} THEN opens_before ELSE clicks_before END, 0) = 0"
@@ -116,18 +116,18 @@ def _facets() -> str:
 
     return f"""INSERT INTO facets (campaign_id, aspect, value, {", ".join(_FACETS)})
 WITH fetches AS (
-    SELECT campaign_id, kind, machine, coalesce(client, '') AS client, coalesce(device, '') AS device, coalesce(country, '') AS country,
+    SELECT campaign_id, kind, machine, coalesce(client, '') AS client, coalesce(device, '') AS device, coalesce(country, '') AS country, rule,
         CASE WHEN anonymous = 1 THEN '' ELSE coalesce(domain, '') END AS domain,
         CASE WHEN machine = 0 AND anonymous = 0 AND {before} AND {nth} = 1 THEN 1 ELSE 0 END AS is_first
     FROM {TABLE} WHERE why IS NULL
 ), grouped AS (
-    SELECT campaign_id, client, device, country, domain,
+    SELECT campaign_id, client, device, country, rule, domain,
         sum(CASE WHEN machine = 0 AND kind = {_OPEN} THEN 1 ELSE 0 END) AS opens,
         sum(CASE WHEN machine = 0 AND kind = {_CLICK} THEN 1 ELSE 0 END) AS clicks,
         sum(CASE WHEN kind = {_OPEN} THEN is_first ELSE 0 END) AS openers,
         sum(CASE WHEN kind = {_CLICK} THEN is_first ELSE 0 END) AS clickers,
         sum(machine) AS machines
-    FROM fetches GROUP BY campaign_id, client, device, country, domain
+    FROM fetches GROUP BY campaign_id, client, device, country, rule, domain
 )
 SELECT campaign_id, aspect, value, {counted}
 FROM ({" UNION ALL ".join(map(values, Aspect))}) AS given

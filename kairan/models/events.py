@@ -107,6 +107,8 @@ class Aspect(IntEnum):
     DOMAIN = 3
     """of the member's address, in lower case"""
     COUNTRY = 4
+    RULE = 5
+    """the rule that judged, with its version"""
 
 
 class Facet(Base):

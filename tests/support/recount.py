@@ -28,6 +28,7 @@ def from_events(session: Session, campaign_id: int) -> dict[str, Any]:
             Aspect.CLIENT: event.client or "",
             Aspect.DEVICE: event.device or "",
             Aspect.COUNTRY: event.country or "",
+            Aspect.RULE: event.rule,
             Aspect.DOMAIN: domains.get(event.member_id or 0, ""),
         }
         for aspect, value in values.items():
