@@ -83,6 +83,17 @@ def date(value: datetime, zone: tzinfo | None = None) -> str:
     return str(format_date(value.astimezone(zone), format="medium", locale=language()))
 
 
+def day(value: datetime, zone: tzinfo | None = None) -> str:
+    """Month and day, as a chart's axis has room for."""
+    local = value.astimezone(zone)
+    return f"{local.month}/{local.day}" if language() == "ja" else str(format_date(local, format="d MMM", locale=language()))
+
+
+def country(code: str) -> str:
+    """Its name, or the code where nobody has named it."""
+    return str(Locale(language()).territories.get(code, code))
+
+
 def moment(value: datetime, zone: tzinfo | None = None) -> str:
     """To the minute, as pages show it."""
     clock = format_time(value, format="short", tzinfo=zone, locale=language())

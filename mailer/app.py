@@ -27,6 +27,7 @@ ADMIN = (
     "mailer.web.campaign_progress",
     "mailer.web.uncertain",
     "mailer.web.campaign_report",
+    "mailer.web.reports_over",
     "mailer.web.exports",
     "mailer.web.previews",
     "mailer.web.members",

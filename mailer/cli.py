@@ -362,21 +362,25 @@ def import_(file: Path, list_name: str, consent: str | None) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("what", type=click.Choice(["send", "sign", "track", "drain"]))
+@click.argument("what", type=click.Choice(["send", "sign", "track", "drain", "report"]))
 @click.option("--database-url", help="Measure on this database instead of SQLite in a temporary folder.")
 @click.option("--recipients", "--count", "count", default=20_000, show_default=True)
 @click.option("--lanes", default=2, show_default=True)
 @click.option("--rounds", default=3, show_default=True, help="The median round is told.")
+@click.option("--events", default=1_000_000, show_default=True, help="Of the campaign whose report is looked at.")
 @click.option("--profile", is_flag=True, help="Also where the microseconds of a mail go.")
-def bench(what: str, database_url: str | None, count: int, lanes: int, rounds: int, profile: bool) -> None:
+def bench(what: str, database_url: str | None, count: int, lanes: int, rounds: int, events: int, profile: bool) -> None:
     """Measures, with the control beside it in the same run; the last line is the ratio."""
+    from mailer import app
     from mailer.bench import drain, sign, track
+    from mailer.bench import report as bench_report
     from mailer.bench import send as bench_send
 
     measures: dict[str, Callable[[], Iterator[tuple[str, object]]]] = {
         "send": lambda: bench_send.measure(database_url, count=count, lanes=lanes, rounds=rounds, profile=profile),
         "sign": sign.measure,
         "drain": lambda: drain.measure(database_url, count=count, rounds=rounds),
+        "report": lambda: bench_report.measure(database_url, app.create_admin_app, events=events),
         "track": lambda: track.measure(database_url, rounds=rounds),
     }
     for name, value in measures[what]():

@@ -14,6 +14,7 @@ from mailer.campaigns import lifecycle
 from mailer.campaigns.revisions import Content
 
 LINKS = 10
+SHOP = "https://shop.example/item/"
 _PIECE = 5_000
 
 
@@ -88,7 +89,7 @@ def linked(session: Session, now: datetime) -> tuple[int, list[int]]:
 def html(size: int) -> str:
     """A mail of about `size` bytes on the wire: three names, ten tracked links."""
     name = "{{ member.first_name | default: 'friend' }}"
-    links = "".join(f'<p><a href="https://shop.example/item/{at}">Story {at} of this month</a></p>' for at in range(LINKS))
+    links = "".join(f'<p><a href="{SHOP}{at}">Story {at} of this month</a></p>' for at in range(LINKS))
     filler = "<p>The leaves turn and the evenings grow long; here is what our readers liked best in the last weeks.</p>"
     head = f"<html><head><title>News</title></head><body><h1>Hello {name}</h1><p>Dear {name}, dear {name},</p>{links}"
     # The text part repeats the words, quoted-printable adds a little: about 2.1 bytes on the wire for one of filler.

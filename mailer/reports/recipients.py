@@ -42,8 +42,10 @@ class RecipientFigures:
     last_at: datetime | None
 
 
-def recipients(session: Session, campaign_id: int, *, chosen: str = "", after: int = 0, limit: int = 50) -> list[RecipientFigures]:
-    """By number, from the one after `after`. Raises KeyError on a filter that is not in FILTERS."""
+def recipients(
+    session: Session, campaign_id: int, *, chosen: str = "", found: ColumnElement[bool] | None = None, after: int = 0, limit: int = 50
+) -> list[RecipientFigures]:
+    """By number, from the one after `after`; `found` narrows by what is known of the member. Raises KeyError on a filter not in FILTERS."""
     query = (
         select(Delivery, Member.email, Member.first_name, Member.last_name, Member.locale, Engagement)
         .outerjoin(Member, Member.id == Delivery.member_id)
@@ -54,6 +56,8 @@ def recipients(session: Session, campaign_id: int, *, chosen: str = "", after: i
     )
     if chosen:
         query = query.where(FILTERS[chosen])
+    if found is not None:
+        query = query.where(found)
     return [_figures(*row) for row in session.execute(query)]
 
 

@@ -1,22 +1,22 @@
-"""How a campaign did: figures with people and machines apart, links by position, recipients, export; and all campaigns side by side."""
+"""How a campaign did: figures with people and machines apart, links by position, recipients, and how it went out."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, abort, redirect, render_template, request
 from sqlalchemy.orm import Session
 
-from kairan.i18n import gettext as _
-from kairan.i18n import number
 from kairan.models.campaigns import Campaign, CampaignStatus
 from mailer.campaigns import compilation
-from mailer.reports import charts, summary
 from mailer.reports import links as report_links
 from mailer.reports import recipients as report_recipients
-from mailer.reports.charts import Series
-from mailer.web import campaign_queries, edge, paging, previews, report_queries
+from mailer.reports import summary, tallies
+from mailer.web import breakdowns, campaign_queries, edge, member_queries, paging, previews, report_curves, report_queries, standstill
+from mailer.web.report_curves import FIRST
 
 blueprint = Blueprint("campaign_report", __name__)
+LIVE_FOR = timedelta(hours=6)
 
 
 def _find(session: Session, campaign_id: int) -> Campaign:
@@ -26,12 +26,28 @@ def _find(session: Session, campaign_id: int) -> Campaign:
 @blueprint.get("/campaigns/<int:campaign_id>")
 @edge.allowed("report.view")
 def overview(campaign_id: int) -> edge.Answer:
+    span = request.args.get("span", FIRST)
+    if span not in report_curves.SPANS:
+        abort(404)
     with edge.reading() as session:
         campaign = _find(session, campaign_id)
         if campaign.started_at is None:
             return redirect(f"/campaigns/{campaign_id}/{'content' if campaign.status == CampaignStatus.DRAFT else 'progress'}")
         shown = figures(session, campaign)
-    return render_template("admin/report.html", **shown, chart=chart(campaign, shown["report"]), tab="overview")
+        before = report_queries.earlier(session, campaign)
+        shown["before"], shown["usual"] = before, report_queries.usual(before)
+        shown["left_by"] = {reason: count for reason, count in summary.leavers(session, campaign_id).items() if count}
+        shown["breakdowns"] = breakdowns.all_of(session, campaign_id)
+        shown["rules"] = breakdowns.machines(session, campaign_id)
+    curve = report_curves.curve(campaign.started_at, shown["report"]["by_hour"], span, edge.zone())
+    page = "admin/_report.html" if edge.is_fragment() else "admin/report.html"
+    return render_template(page, **shown, chart=report_curves.drawn(curve, span), span=span, is_live=_is_live(campaign), tab="overview")
+
+
+def _is_live(campaign: Campaign) -> bool:
+    """While it goes out, and in the hours in which most of it is read, the page looks again by itself."""
+    fresh = campaign.started_at is not None and edge.now() - campaign.started_at < LIVE_FOR
+    return campaign.status in (CampaignStatus.SENDING, CampaignStatus.PAUSED) or fresh
 
 
 def figures(session: Session, campaign: Campaign) -> dict[str, Any]:
@@ -40,29 +56,26 @@ def figures(session: Session, campaign: Campaign) -> dict[str, Any]:
         "campaign": campaign,
         "report": report,
         "counts": campaign_queries.counts(session, campaign.id),
-        "usual": report_queries.usual(session, campaign),
         "lists": campaign_queries.list_names(session, [campaign.id]).get(campaign.id, []),
         "links": sorted(report_links.links(session, campaign.id), key=lambda link: -link.clicks),
     }
 
 
-def chart(campaign: Campaign, report: dict[str, Any]) -> dict[str, Any]:
-    opens, clicks = report_queries.first_hours(campaign.started_at or edge.now(), report["by_hour"])
-    series = [Series(_("Opened or previewed"), opens), Series(_("Clicked"), clicks)]
-    hours = [_("+%(count)s h", count=place) for place in range(report_queries.HOURS)]
-    best = max(range(len(opens)), key=opens.__getitem__)
-    return {
-        "key": charts.key(series),
-        "svg": charts.line_chart(
-            series,
-            [label if place % 6 == 0 else "" for place, label in enumerate(hours)],
-            title=_("Members who opened or previewed, and who clicked, for the first time, by hour after the start"),
-            description=_("Most opened in hour %(hour)s: %(count)s.", hour=best, count=number(opens[best])),
-            name="hours",
-        ),
-        "table": charts.figures(series, hours, caption=_("First 48 hours"), first_column=_("Hour")),
-        "is_empty": not any(opens) and not any(clicks),
-    }
+@blueprint.get("/campaigns/<int:campaign_id>/technical")
+@edge.allowed("report.view")
+def technical(campaign_id: int) -> str:
+    """How it went out, what told machines, and what was not recorded."""
+    with edge.reading() as session:
+        campaign = _find(session, campaign_id)
+        shown = figures(session, campaign)
+        tally = tallies.tally(session, campaign_id)
+        shown |= {
+            "problems": tally.problems(),
+            "providers": standstill.of_providers(session, tally.providers, edge.now()),
+            "rules": breakdowns.machines(session, campaign_id),
+            "span_s": report_queries.went_out(tally),
+        }
+    return render_template("admin/report_technical.html", **shown, tab="technical")
 
 
 @blueprint.get("/campaigns/<int:campaign_id>/links")
@@ -91,41 +104,16 @@ def recipients(campaign_id: int) -> str:
     chosen = request.args.get("show", "")
     if chosen and chosen not in report_recipients.FILTERS:
         abort(404)
+    search = request.args.get("q", "").strip()
     with edge.reading() as session:
         shown = figures(session, _find(session, campaign_id))
-        found = report_recipients.recipients(session, campaign_id, chosen=chosen, after=paging.after() or 0, limit=paging.SIZE + 1)
-    page = paging.page(found, lambda row: row.number)
-    return render_template("admin/report_recipients.html", **shown, tab="recipients", page=page, chosen=chosen)
-
-
-@blueprint.get("/reports")
-@edge.allowed("report.view")
-def reports() -> str:
-    with edge.reading() as session:
-        page = paging.page(report_queries.sent_campaigns(session, paging.after(), paging.SIZE + 1), lambda campaign: campaign.id)
-        ids = [campaign.id for campaign in page.rows]
-        members, ends = report_queries.growth(session, edge.now())
-        return render_template(
-            "admin/reports.html",
-            page=page,
-            results=campaign_queries.results(session, ids),
-            lists=campaign_queries.list_names(session, ids),
-            growth=growth_chart(members, ends),
+        found = report_recipients.recipients(
+            session,
+            campaign_id,
+            chosen=chosen,
+            found=member_queries.matches(search) if search else None,
+            after=paging.after() or 0,
+            limit=paging.SIZE + 1,
         )
-
-
-def growth_chart(members: list[int], ends: list[Any]) -> dict[str, Any]:
-    from kairan import i18n
-
-    series = [Series(_("Members"), members)]
-    labels = [i18n.date(end, edge.zone()) for end in ends]
-    return {
-        "svg": charts.small_line_chart(
-            series,
-            [label if place in (0, 5, len(labels) - 1) else "" for place, label in enumerate(labels)],
-            title=_("Members at the end of each week"),
-            description=_("%(first)s twelve weeks ago, %(last)s now.", first=number(members[0]), last=number(members[-1])),
-            name="growth",
-        ),
-        "table": charts.figures(series, labels, caption=_("Members"), first_column=_("Week until")),
-    }
+    page = paging.page(found, lambda row: row.number)
+    return render_template("admin/report_recipients.html", **shown, tab="recipients", page=page, chosen=chosen, search=search)

@@ -1,44 +1,48 @@
-"""What report pages show that mailer.reports does not give as such: the usual, the first hours, growth. Reads only."""
+"""What report pages show that mailer.reports does not give as such: the campaigns before, growth. Reads only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from kairan.models.audience import Member
 from kairan.models.campaigns import Campaign, CampaignStatus
+from kairan.models.deliveries import State
+from mailer.reports.tallies import Tally
 from mailer.web import campaign_queries
 
-HOURS = 48
+LAST = 5
 
 
-def first_hours(started_at: datetime, by_hour: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[int]]:
-    """First opens and first clicks by people in each of the first 48 hours, from what mailer.reports.summary gives."""
-    opens, clicks = [0] * HOURS, [0] * HOURS
-    start = started_at.replace(minute=0, second=0, microsecond=0)
-    for found in by_hour:
-        place = int((found["hour"] - start).total_seconds() // 3600)
-        if 0 <= place < HOURS:
-            opens[place] += found["opens"]["unique"]
-            clicks[place] += found["clicks"]["unique"]
-    return opens, clicks
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A campaign that went out before, with its results."""
+
+    campaign: Campaign
+    result: campaign_queries.Result
 
 
-def usual(session: Session, campaign: Campaign) -> campaign_queries.Result | None:
-    """The five sent campaigns before this one, taken together."""
+def earlier(session: Session, campaign: Campaign) -> list[Earlier]:
+    """The sent campaigns before this one, the last first."""
     if campaign.started_at is None:
-        return None
-    earlier = session.scalars(
-        select(Campaign.id)
+        return []
+    found = session.scalars(
+        select(Campaign)
         .where(Campaign.status == CampaignStatus.SENT, Campaign.started_at < campaign.started_at, Campaign.id != campaign.id)
         .order_by(Campaign.started_at.desc())
-        .limit(5)
+        .limit(LAST)
     ).all()
-    results = campaign_queries.results(session, earlier).values()
-    if not results:
+    results = campaign_queries.results(session, [each.id for each in found])
+    return [Earlier(each, results[each.id]) for each in found]
+
+
+def usual(before: Sequence[Earlier]) -> campaign_queries.Result | None:
+    """The campaigns before this one, taken together."""
+    if not before:
         return None
+    results = [each.result for each in before]
     return campaign_queries.Result(
         sum(one.accepted for one in results), sum(one.opened for one in results), sum(one.clicked for one in results)
     )
@@ -54,3 +58,11 @@ def growth(session: Session, now: datetime, weeks: int = 12) -> tuple[list[int],
     ends = [now - timedelta(weeks=weeks - 1 - place) for place in range(weeks)]
     columns = [func.count(case((Member.created_at <= end, 1))) for end in ends]
     return list(session.execute(select(*columns)).one()), ends
+
+
+def went_out(tally: Tally) -> tuple[datetime, datetime] | None:
+    """When the first and the last mail were accepted."""
+    accepted = [group for key, group in tally.groups.items() if key.state == State.ACCEPTED]
+    firsts = [group.first for group in accepted if group.first]
+    lasts = [group.last for group in accepted if group.last]
+    return (min(firsts), max(lasts)) if firsts and lasts else None
