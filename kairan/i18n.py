@@ -89,6 +89,10 @@ def day(value: datetime, zone: tzinfo | None = None) -> str:
     return f"{local.month}/{local.day}" if language() == "ja" else str(format_date(local, format="d MMM", locale=language()))
 
 
+def month(value: datetime) -> str:
+    return f"{value.year}年{value.month}月" if language() == "ja" else str(format_date(value, format="MMM yyyy", locale=language()))
+
+
 def country(code: str) -> str:
     """Its name, or the code where nobody has named it."""
     return str(Locale(language()).territories.get(code, code))

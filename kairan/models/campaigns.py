@@ -72,6 +72,8 @@ class Campaign(Base):
     """deliveries written by the snapshot"""
     left_out: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """reason to number of members in the lists who got no delivery"""
+    final_counts: Mapped[dict[str, Any] | None]
+    """deliveries by state, once all of them have ended for good; NULL: something may still move"""
     created_by: Mapped[int | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

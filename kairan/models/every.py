@@ -13,6 +13,7 @@ from kairan.models import (
     jobs,
     media,
     outbox,
+    reports,
     sending,
     suppression,
 )
@@ -31,6 +32,7 @@ FAMILIES = (
     jobs,
     media,
     outbox,
+    reports,
     sending,
     suppression,
 )

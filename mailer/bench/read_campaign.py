@@ -14,6 +14,8 @@ FETCHES_A_DELIVERY = 10
 CLIENTS = ("Apple Mail", "Gmail", "Outlook", "Chrome", "Yahoo Mail", "Thunderbird")
 DEVICES = ("phone", "computer", "tablet")
 DAYS = 30
+CACHE_KB = 800_000
+"""of SQLite while rows are made: members come in no order, and 16 MB made 10,000,000 events last more than twelve minutes"""
 _OPEN, _CLICK = int(EventKind.OPEN), int(EventKind.CLICK)
 
 
@@ -37,15 +39,20 @@ def fill(session: Session, campaign_id: int, events: int, started_at: datetime) 
         else f"WITH n AS (SELECT generate_series(0, {events - 1}) AS i)"
     )
     accepted = f"SELECT {campaign_id}, id, id, address_key, {int(State.ACCEPTED)}, {moment(str(start))}, 0, 0 FROM members"
-    connection.exec_driver_sql(
-        f"INSERT INTO deliveries (campaign_id, number, member_id, address_key, state, ended_at, fence, tries) {accepted}"
-    )
+
+    def run(statement: str) -> None:
+        connection.exec_driver_sql(statement if sqlite else statement.replace("%", "%%"))
+
+    if sqlite:
+        run(f"PRAGMA cache_size = -{CACHE_KB}")
+    run(f"INSERT INTO deliveries (campaign_id, number, member_id, address_key, state, ended_at, fence, tries) {accepted}")
     if not events:
         return
-    # Squared, so that half of the fetches fall into the first quarter of the time; a third is by machines; one in four is a click.
-    spread = f"({start} + 60 + ((i * 7919) % 10007 / 10007.0) * ((i * 104729) % 10007 / 10007.0) * {DAYS * 86_400 - 120})"
+    # Squared, so that half of the fetches fall into the first quarter of the time, and in its order: indexes are appended to, as in life.
+    part = f"(i * 1.0 / {events})"
+    spread = f"({start} + 60 + {part} * {part} * {DAYS * 86_400 - 120})"
     is_click = "i % 4 = 3"
-    connection.exec_driver_sql(
+    run(
         f"""{numbers} INSERT INTO events
             (occurred_at, entry, slot, campaign_id, number, member_id, kind, link, machine, rule, client, device, network)
         SELECT {moment(spread)}, CAST({campaign_id} AS bigint) * 1048576 * 64 + i, 0, {campaign_id},
@@ -56,10 +63,10 @@ def fill(session: Session, campaign_id: int, events: int, started_at: datetime) 
         FROM n"""
     )
     for statement in _counters(campaign_id, sqlite):
-        connection.exec_driver_sql(statement)
+        run(statement)
     if not sqlite:
         for table in ("events", "engagement", "rollups", "facets", "deliveries", "members"):
-            connection.exec_driver_sql(f"ANALYZE {table}")
+            run(f"ANALYZE {table}")
 
 
 def _counters(campaign_id: int, sqlite: bool) -> tuple[str, ...]:

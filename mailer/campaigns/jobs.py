@@ -13,6 +13,7 @@ from kairan.runtime import Runtime, runtime
 from mailer.campaigns import compilation, lifecycle, preflight, restored, schedule, series
 from mailer.delivery import holds, snapshot, zone_times
 from mailer.delivery import jobs as sending
+from mailer.reports import final_counts
 from unsubscribe.waiting import LONGEST_S, wait_until_quiet
 
 START = "mailer.campaigns.jobs.start_due"
@@ -182,3 +183,13 @@ def housekeeping(ground: Runtime) -> None:
         campaign_ids = list(session.execute(recent).scalars())
     for campaign_id in campaign_ids:
         sending.settle_uncertain(ground, campaign_id)
+    _keep_final_counts(ground)
+
+
+def _keep_final_counts(ground: Runtime) -> None:
+    with ground.reading() as session:
+        ended = {number: final_counts.counted(session, number) for number in final_counts.missing(session)}
+    for campaign_id, states in ended.items():
+        if states is not None:
+            with ground.writing() as session:
+                final_counts.keep(session, campaign_id, states)

@@ -289,7 +289,7 @@ def reopen(session: Session, campaign_id: int, *, now: datetime) -> None:
     session.execute(
         update(Campaign)
         .where(Campaign.id == campaign_id, Campaign.status == CampaignStatus.SENT)
-        .values(status=CampaignStatus.SENDING, ended_at=None, updated_at=now)
+        .values(status=CampaignStatus.SENDING, ended_at=None, final_counts=null(), updated_at=now)
     )
 
 

@@ -124,7 +124,9 @@ class Scheduler:
         from mailer.campaigns import jobs as campaigns
         from mailer.delivery import dns_jobs
         from mailer.reports import export_files
+        from mailer.reports import jobs as reports
 
         campaigns.housekeeping(self.ground)
         dns_jobs.ring_due(self.ground)
         export_files.expire(self.ground, clock.now())
+        reports.ring_audience(self.ground)

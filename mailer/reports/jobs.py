@@ -13,14 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from kairan import audit, clock, i18n, jobs
+from kairan import audit, clock, i18n, jobs, queues
 from kairan.i18n import gettext as _
 from kairan.models.accounts import Role
+from kairan.models.audience import Member
 from kairan.models.jobs import Job
 from kairan.runtime import Runtime, runtime
-from mailer.reports import export, export_files
+from mailer.reports import audience_figures, export, export_files
 from mailer.reports.export import SOURCES, MissingExtra, UnknownColumn, Wanted
 
 KIND = "export"
@@ -187,3 +189,29 @@ class _Teller:
             self._heard = taken
         except Exception as error:  # a database that is away for a moment: the lease lasts 60 s
             log.warning("progress of an export could not be told", extra={"job": self.job.id, "error": type(error).__name__})
+
+
+# ---- figures over all members
+
+
+AUDIENCE = "mailer.reports.jobs.count_audience"
+
+
+def ring_audience(ground: Runtime) -> None:
+    """Once an hour, where there are too many members for a page to count."""
+    with ground.reading() as session:
+        kept = audience_figures.stored(session)
+        members = session.scalar(select(func.count(Member.id))) or 0
+    if members > audience_figures.SMALL and (kept is None or clock.now() - kept.as_of > audience_figures.STALE):
+        ground.queues.ring(queues.WORK, AUDIENCE, timeout_s=3_600)
+
+
+def count_audience() -> None:
+    ground, now = runtime(), clock.now()
+    with ground.reading() as session:
+        kept = audience_figures.stored(session)
+        if kept is not None and now - kept.as_of < audience_figures.STALE / 2:
+            return
+        figures = audience_figures.count(session, now)
+    with ground.writing() as session:
+        audience_figures.store(session, figures, now)

@@ -4,12 +4,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from kairan.models.deliveries import Delivery, State
-from mailer.reports import tallies
+from mailer.reports import final_counts, tallies
 
 
 def state_counts(session: Session, campaign_id: int) -> dict[str, int]:
-    """Every state by name, in the order of its life; from the tallies of this process, about a second old. Their sum is the audience."""
-    return tallies.tally(session, campaign_id).states
+    """Every state by name, in the order of its life; about a second old, or as kept where all have ended. Their sum is the audience."""
+    return final_counts.of(session, campaign_id) or tallies.tally(session, campaign_id).states
 
 
 def fresh(session: Session, campaign_id: int) -> dict[str, int]:

@@ -32,6 +32,6 @@ def page(found: Sequence[Row], key: Callable[[Row], int], size: int = SIZE) -> P
 
 def same_page(**changes: object) -> str:
     """The address of this page with some of its filters changed; an empty value drops one."""
-    kept = {**request.args.to_dict(), **{name: str(value) for name, value in changes.items()}}
-    query = urlencode({name: value for name, value in kept.items() if value})
+    kept = {**request.args.to_dict(flat=False), **{name: [str(value)] for name, value in changes.items()}}
+    query = urlencode([(name, value) for name, values in kept.items() for value in values if value])
     return f"{request.path}?{query}" if query else request.path
