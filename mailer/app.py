@@ -38,6 +38,7 @@ ADMIN = (
     "mailer.web.sending_domains",
     "mailer.web.providers",
     "mailer.web.alerts",
+    "mailer.web.webhooks",
     "mailer.web.metrics",
     "mailer.web.jobs",
     "mailer.web.search",

@@ -9,6 +9,7 @@ from functools import cache
 
 from sqlalchemy.orm import Session
 
+from kairan import feed
 from kairan.models.events import Aspect, EventKind
 from kairan.sql import is_sqlite
 from tracking.steps import TABLE, moment
@@ -25,6 +26,8 @@ def add(session: Session, dropped: Mapping[str, int], now: datetime) -> None:
     connection = session.connection()
     for statement in _statements(sqlite):
         connection.exec_driver_sql(statement)
+    if feed.is_wanted(session):
+        connection.exec_driver_sql(_feed(sqlite))
     day = now.astimezone(UTC).date().isoformat()
     mark = "?" if sqlite else "%s"
     for reason, count in dropped.items():
@@ -41,6 +44,16 @@ ON CONFLICT (day, reason) DO UPDATE SET count = ingest_counts.count + excluded.c
 @cache
 def _statements(sqlite: bool) -> tuple[str, ...]:
     return _events(sqlite), _engagement(sqlite), _links(sqlite), _hours(sqlite), _facets()
+
+
+def _feed(sqlite: bool) -> str:
+    """What webhooks may be told of; its detail is put into words by mailer.webhooks."""
+    made = "json_object" if sqlite else "jsonb_build_object"
+    kind = f"CASE WHEN kind = {_OPEN} THEN 'open' ELSE 'click' END"
+    return f"""INSERT INTO feed (kind, at, campaign_id, member_id, detail)
+SELECT {kind}, {moment("ms", sqlite=sqlite)}, campaign_id, member_id,
+    {made}('delivery', number, 'link', link, 'machine', machine, 'rule', rule, 'client', client, 'device', device)
+FROM {TABLE} WHERE {_NAMED} ORDER BY ms"""
 
 
 def _events(sqlite: bool) -> str:
@@ -104,8 +117,8 @@ ON CONFLICT (campaign_id, hour, kind, link) DO UPDATE SET
 def _facets() -> str:
     """Fetches by client, device, domain, country and rule, with those that were the delivery's first of all.
 
-    Once by all of them together, then each for itself: a batch has 20 times as many fetches as such groups. Who is recorded in the aggregate
-    has no domain here, since a domain of one's own is a name.
+    Once by all of them together, then each for itself: a batch has 20 times as many fetches as such groups. Who is recorded in the
+    aggregate has no domain here, since a domain of one's own is a name.
     """
     before = f"coalesce(CASE WHEN kind = {_OPEN} THEN opens_before ELSE clicks_before END, 0) = 0"
     nth = "row_number() OVER (PARTITION BY campaign_id, number, kind, machine, anonymous ORDER BY ms, entry, slot)"
@@ -116,7 +129,8 @@ def _facets() -> str:
 
     return f"""INSERT INTO facets (campaign_id, aspect, value, {", ".join(_FACETS)})
 WITH fetches AS (
-    SELECT campaign_id, kind, machine, coalesce(client, '') AS client, coalesce(device, '') AS device, coalesce(country, '') AS country, rule,
+    SELECT campaign_id, kind, machine, coalesce(client, '') AS client, coalesce(device, '') AS device,
+        coalesce(country, '') AS country, rule,
         CASE WHEN anonymous = 1 THEN '' ELSE coalesce(domain, '') END AS domain,
         CASE WHEN machine = 0 AND anonymous = 0 AND {before} AND {nth} = 1 THEN 1 ELSE 0 END AS is_first
     FROM {TABLE} WHERE why IS NULL

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from kairan import feed
 from kairan.models.audience import Member
 from kairan.models.consent import ConsentAct, ConsentRow, ConsentSource, Wording
 from kairan.sql import insert, locked
@@ -89,7 +90,15 @@ def write(
     )
     session.add(row)
     session.flush()
+    if told := _FEED.get(act) or (_SUPPRESSED.get(source) if act == ConsentAct.SUPPRESS else None):
+        told_of = {"source": str(source), "list": list_id}
+        feed.put(session, told, row.happened_at, member_id=member.id, campaign_id=campaign_id, detail=told_of)
     return row
+
+
+_FEED = {ConsentAct.OPT_OUT: "unsubscribe", ConsentAct.LEAVE_ALL: "unsubscribe"}
+_SUPPRESSED = {ConsentSource.BOUNCE: "bounce", ConsentSource.COMPLAINT: "complaint"}
+"""what webhooks are told of"""
 
 
 def wording(session: Session, text: str, *, now: datetime) -> int | None:

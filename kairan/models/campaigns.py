@@ -74,6 +74,8 @@ class Campaign(Base):
     """reason to number of members in the lists who got no delivery"""
     final_counts: Mapped[dict[str, Any] | None]
     """deliveries by state, once all of them have ended for good; NULL: something may still move"""
+    told_status: Mapped[str | None] = mapped_column(String(10))
+    """the status that webhooks were told last"""
     created_by: Mapped[int | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

@@ -16,6 +16,7 @@ from kairan.models import (
     reports,
     sending,
     suppression,
+    webhooks,
 )
 from kairan.models.base import Base
 
@@ -35,5 +36,6 @@ FAMILIES = (
     reports,
     sending,
     suppression,
+    webhooks,
 )
 metadata = Base.metadata

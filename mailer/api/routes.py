@@ -26,6 +26,7 @@ from mailer.api import (
     reports,
     settings,
     suppressions,
+    webhooks,
 )
 from mailer.api.calls import OPERATIONS, Call, Operation
 from mailer.api.idempotency import Answer, Claim, Replayed
@@ -37,7 +38,7 @@ from unsubscribe.waiting import wait_for_gated
 __all__ = [
     "OPERATIONS",
     "blueprint", "campaign_sending", "campaigns", "exports", "imports", "lists", "members", "openapi", "reports", "settings",
-    "suppressions",
+    "suppressions", "webhooks",
 ]  # fmt: skip
 
 blueprint = Blueprint("api", __name__)

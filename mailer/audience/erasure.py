@@ -11,6 +11,7 @@ from kairan.models.deliveries import Delivery
 from kairan.models.jobs import JobFile
 from kairan.models.outbox import OutboxMail
 from kairan.models.suppression import Suppression
+from kairan.models.webhooks import FeedEntry, MemberVisit, WebhookPost
 from kairan.sql import is_sqlite
 from mailer.audience import csv_import
 from tracking import erasure as tracked
@@ -28,6 +29,8 @@ def erase(session: Session, member_id: int, *, now: datetime, source: ConsentSou
     session.execute(delete(OutboxMail).where(func.lower(OutboxMail.recipient).in_({address.lower() for address in written})))
     for address in written:
         _forget_refused_rows(session, address)
+    for table in (FeedEntry, WebhookPost, MemberVisit):
+        session.execute(delete(table).where(table.member_id == member_id))
     tracked.forget(session, member_id, now)
     consent.erase(session, member_id, source=source, now=now)
     session.execute(update(Suppression).where(Suppression.member_id == member_id).values(member_id=None, note=""))

@@ -100,6 +100,14 @@ def _redis_well(_facts: Mapping[str, Any]) -> Words:
     return Words(_("Redis answers again"), _("Campaigns go on by themselves."), "/settings/about")
 
 
+def _webhook_off(facts: Mapping[str, Any]) -> Words:
+    why = _("It said that it wants no more (410).") if facts["gone"] else _("It has taken nothing for three days.")
+    then = _("What happens until it is switched on again is told to it by nobody.")
+    return Words(
+        _("The webhook to %(host)s was switched off", host=facts["host"]), f"{why} {then}", f"/settings/webhooks/{facts['webhook']}"
+    )
+
+
 _WORDS = {
     "campaign.paused": _paused,
     "campaign.ended": _ended,
@@ -108,6 +116,7 @@ _WORDS = {
     "provider.failed": _provider,
     "disk.full": _disk,
     "redis.away": _redis,
+    "webhook.off": _webhook_off,
     "test": lambda _facts: Words(_("This is a test"), _("The webhook of Kairan's alerts works."), "/settings/alerts"),
 }
-_AFTER = {"provider.failed": _provider_well, "disk.full": _disk_well, "redis.away": _redis_well}
+_AFTER = {"provider.failed": _provider_well, "disk.full": _disk_well, "redis.away": _redis_well, "webhook.off": _webhook_off}

@@ -28,8 +28,9 @@ KINDS = {
     "provider.failed": lazy_gettext("A mail server fails, and is well again"),
     "disk.full": lazy_gettext("A disk is nearly full, and has room again"),
     "redis.away": lazy_gettext("Redis is away for more than a minute, and is back"),
+    "webhook.off": lazy_gettext("A webhook was switched off because it takes nothing"),
 }
-OF_THE_MACHINES = frozenset({"provider.failed", "disk.full", "redis.away"})
+OF_THE_MACHINES = frozenset({"provider.failed", "disk.full", "redis.away", "webhook.off"})
 """for administrators; their end is told as well"""
 _DEFAULTS = {Role.ADMIN: frozenset(KINDS), Role.MARKETER: frozenset(KINDS) - OF_THE_MACHINES}
 

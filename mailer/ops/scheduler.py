@@ -94,10 +94,12 @@ class Scheduler:
         from mailer.campaigns import alert_causes
         from mailer.campaigns import jobs as campaigns
         from mailer.ops.sweep import EVERY_S, Sweep
+        from mailer.webhooks import jobs as webhooks
 
         return [
             (DRAIN_S, self._drain),
             (TICK_S, lambda: campaigns.tick(self.ground)),
+            (TICK_S, lambda: webhooks.ring_waiting(self.ground)),
             (EVERY_S, Sweep(self.ground)),
             (EVERY_S, lambda: alert_causes.look(self.ground)),
             (HOUSEKEEPING_S, self._housekeeping),
@@ -125,8 +127,10 @@ class Scheduler:
         from mailer.delivery import dns_jobs
         from mailer.reports import export_files
         from mailer.reports import jobs as reports
+        from mailer.webhooks import jobs as webhooks
 
         campaigns.housekeeping(self.ground)
         dns_jobs.ring_due(self.ground)
         export_files.expire(self.ground, clock.now())
         reports.ring_audience(self.ground)
+        webhooks.tidy(self.ground)

@@ -154,6 +154,12 @@ def forget(session: Session, campaign_id: int) -> None:
         _kept.pop((str(session.get_bind().engine.url), campaign_id), None)
 
 
+def forget_all() -> None:
+    """As in a process that was just started."""
+    with _lock:
+        _kept.clear()
+
+
 def count_domains(session: Session, campaign_id: int, chunks_max: int) -> None:
     """Counts recipient domains in so many further chunks (some ms each): the figures become whole over several looks."""
     found = _of(session, campaign_id)

@@ -12,6 +12,7 @@ from mailer.reports.chunk_counts import Domain
 from mailer.reports.facets import FacetFigures, Ranking
 
 _ = lazy_gettext
+AUDIENCE_MAX = 100_000
 CHUNKS_A_PAGE = 4
 """of 2,000 deliveries, whose recipient domains a look at the page counts (10 ms each)"""
 DEVICE = {"phone": _("Phone"), "tablet": _("Tablet"), "computer": _("Computer")}
@@ -52,9 +53,9 @@ class Breakdown:
     has_accepted: bool = False
 
 
-def all_of(session: Session, campaign_id: int) -> list[Breakdown]:
+def all_of(session: Session, campaign_id: int, audience: int) -> list[Breakdown]:
     """Those that have something to tell; countries only where fetches have one."""
-    accepted = _accepted_by_domain(session, campaign_id)
+    accepted = _accepted_by_domain(session, campaign_id, audience)
     found = []
     for aspect in (Aspect.CLIENT, Aspect.DEVICE, Aspect.DOMAIN, Aspect.COUNTRY):
         ranking = facets.ranking(session, campaign_id, aspect)
@@ -79,8 +80,10 @@ def _accepted(accepted: dict[str, Domain] | None, value: str) -> int | None:
     return accepted[value].accepted if accepted and value in accepted else None
 
 
-def _accepted_by_domain(session: Session, campaign_id: int) -> dict[str, Domain] | None:
-    """None until every chunk was counted: a part beside a whole would mislead."""
+def _accepted_by_domain(session: Session, campaign_id: int, audience: int) -> dict[str, Domain] | None:
+    """None until every chunk was counted: a part beside a whole would mislead. Of very large campaigns nobody counts them for this page."""
+    if audience > AUDIENCE_MAX:
+        return None
     tallies.count_domains(session, campaign_id, CHUNKS_A_PAGE)
     tally = tallies.tally(session, campaign_id)
     return dict(tally.domains(1_000)) if tally.domains_made_of() == sum(tally.states.values()) else None

@@ -98,9 +98,8 @@ def results(session: Session, campaign_ids: Sequence[int]) -> dict[int, Result]:
         func.sum(case((is_open, Rollup.unique), else_=0)),
         func.sum(case((Rollup.kind == EventKind.CLICK, Rollup.unique_any), else_=0)),
     )
-    engaged = {
-        row[0]: (int(row[1]), int(row[2])) for row in session.execute(sums.where(Rollup.campaign_id.in_(campaign_ids)).group_by(Rollup.campaign_id))
-    }
+    grouped = sums.where(Rollup.campaign_id.in_(campaign_ids)).group_by(Rollup.campaign_id)
+    engaged = {row[0]: (int(row[1]), int(row[2])) for row in session.execute(grouped)}
     return {number: Result(accepted.get(number, 0), *engaged.get(number, (0, 0))) for number in campaign_ids}
 
 

@@ -37,7 +37,7 @@ def overview(campaign_id: int) -> edge.Answer:
         before = report_queries.earlier(session, campaign)
         shown["before"], shown["usual"] = before, report_queries.usual(before)
         shown["left_by"] = {reason: count for reason, count in summary.leavers(session, campaign_id).items() if count}
-        shown["breakdowns"] = breakdowns.all_of(session, campaign_id)
+        shown["breakdowns"] = breakdowns.all_of(session, campaign_id, campaign.audience)
         shown["rules"] = breakdowns.machines(session, campaign_id)
     curve = report_curves.curve(campaign.started_at, shown["report"]["by_hour"], span, edge.zone())
     page = "admin/_report.html" if edge.is_fragment() else "admin/report.html"
