@@ -1,7 +1,8 @@
-"""The two tokens in a mail, and the paths they live under.
+"""The tokens in a mail and behind its links, and the paths they live under.
 
 `trace` (campaign, delivery number) stands in `/o` and `/c`: it says which delivery was opened or clicked, and opens nothing else.
 `act` (member, campaign) stands in `/u`, `/p` and `/v`: whoever is handed a click link cannot reach the member's choices with it.
+`visit` stands in the query of a registered site of the organisation's own after a click, and is over after a day.
 
 A token is 27 bytes, 36 base64url characters without padding: one byte names the key, 5 + 5 bytes are the two numbers (each below
 2**40), 16 bytes are a keyed BLAKE2b whose `person` is the purpose (RFC 7693), so a token of one kind never passes as the other.
@@ -23,6 +24,8 @@ _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
 _TRACE = b"kairan-trace"
 _ACT = b"kairan-act"
+_VISIT = b"kairan-visit"
+VISIT_HOURS = 24
 _MESSAGE_ID = b"kairan-msgid"
 
 
@@ -107,6 +110,28 @@ class TokenRing:
             return high << 32 | low, second_high << 32 | second_low
 
         return read
+
+    def visit(self, campaign_id: int, number: int, hour: int) -> str:
+        """For the query of a registered site after a click: names the delivery, for VISIT_HOURS from this hour (since 1970) on."""
+        return self._make(_VISIT + hour.to_bytes(4, "big"), campaign_id, number).decode()
+
+    def read_visit(self, token: str, hour: int) -> Trace:
+        """Raises TokenError, also for one that is older than VISIT_HOURS."""
+        if len(token) != TOKEN_LENGTH or not token.isascii():
+            raise TokenError
+        try:
+            raw = a2b_base64(token.encode().translate(_FROM_URL), strict_mode=True)
+        except Base64Error as error:
+            raise TokenError from error
+        key = self._keys.get(raw[0])
+        if key is None:
+            raise TokenError
+        for made in range(hour, hour - VISIT_HOURS, -1):
+            mac = blake2b(raw[:_BODY], digest_size=16, key=key, person=_VISIT + made.to_bytes(4, "big")).digest()
+            if hmac.compare_digest(mac, raw[_BODY:]):
+                high, low, second_high, second_low = _NUMBERS(raw)
+                return Trace(high << 32 | low, second_high << 32 | second_low)
+        raise TokenError
 
     def read_act(self, token: str) -> Act:
         return Act(*self._read(_ACT, token))

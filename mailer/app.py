@@ -14,7 +14,7 @@ from mailer.reports import click_targets
 from mailer.web import assets, edge, errors, gatekeeper, navigation, paging, standing, words
 from tracking import endpoint
 
-PUBLIC = ("mailer.web.health", "unsubscribe.pages", "mailer.web.member_pages", "mailer.web.media")
+PUBLIC = ("mailer.web.health", "unsubscribe.pages", "mailer.web.member_pages", "mailer.web.media", "mailer.web.site_beacon")
 ADMIN = (
     "mailer.web.signin",
     "mailer.web.first_run",
@@ -39,6 +39,7 @@ ADMIN = (
     "mailer.web.providers",
     "mailer.web.alerts",
     "mailer.web.webhooks",
+    "mailer.web.tracking_settings",
     "mailer.web.metrics",
     "mailer.web.jobs",
     "mailer.web.search",
@@ -54,7 +55,7 @@ def create_app(runtime: Runtime | None = None) -> Flask:
 
 
 def create_public_app(runtime: Runtime | None = None) -> Flask:
-    """What members and their mail programs reach: /u /p /v /c /o /m /about/tracking. No sign-in, no cookie."""
+    """What members and their mail programs reach: /u /p /v /c /o /m /b /about/tracking. No sign-in, no cookie."""
     return _make(runtime, PUBLIC, tracked=True)
 
 

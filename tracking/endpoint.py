@@ -18,6 +18,7 @@ from kairan.tokens import TOKEN_LENGTH, TokenError
 from tracking.buffer import TARGET_UNKNOWN, Buffer, unretried
 from tracking.machines import PREFETCH
 from tracking.packing import LINK_MAX
+from tracking.sites import Sites
 from tracking.targets import Target, Targets, TargetUnavailable, location
 
 Environ = dict[str, Any]
@@ -41,7 +42,8 @@ def wrap(inner: Application, runtime: Runtime, resolver: Resolver | None = None)
     targets = Targets(runtime.database, runtime.settings.data_dir / "links")
     buffer = Buffer(lambda: unretried(redis_url(runtime.settings)))
     is_https = urlsplit(runtime.settings.base_url).scheme == "https"
-    return Endpoint(inner, runtime.secrets.tokens.trace_reader(), targets, buffer, resolver, is_https, runtime.settings.proxy_hops)
+    sites = Sites(runtime.database, runtime.secrets.tokens.visit)
+    return Endpoint(inner, runtime.secrets.tokens.trace_reader(), targets, buffer, resolver, is_https, sites, runtime.settings.proxy_hops)
 
 
 class Endpoint:
@@ -55,6 +57,7 @@ class Endpoint:
         buffer: Buffer,
         resolver: Resolver | None,
         is_https: bool,
+        sites: Sites,
         proxy_hops: int = 0,
     ) -> None:
         self.inner = inner
@@ -62,6 +65,7 @@ class Endpoint:
         self._read_trace = read_trace
         self._targets = targets
         self._resolver = resolver
+        self._sites = sites
         self._hops = proxy_hops
         # Each header costs 0.25 us in granian. A picture and an answer without a body need no policy for content, and are not indexed.
         common: Headers = [("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer")]
@@ -114,6 +118,8 @@ class Endpoint:
             return [b""]
         if address is None:
             raise LookupError(link)
+        if number and self._sites.hosts():
+            address = self._sites.joined(address, campaign_id, number)
         self.buffer.add(campaign_id, number, _CLICK, link, is_head, agent_of(environ), network(self._address(environ)))
         start_response("302 Found", [("Location", address), *self._click_headers])
         return [b""]

@@ -41,6 +41,8 @@ class Target:
     source: str
     extra: Mapping[str, str] = field(default_factory=dict)
     """query parameters to add at the click: the campaign's utm"""
+    host: str = ""
+    """of `location`"""
 
 
 class Targets:
@@ -133,7 +135,23 @@ class Targets:
 
 
 def _targets(sources: Mapping[int, str], extra: Mapping[str, str]) -> Mapping[int, Target]:
-    return {number: Target(None if has_fields(url) else location(url, extra), url, extra) for number, url in sources.items()}
+    return {number: _target(url, extra) for number, url in sources.items()}
+
+
+def _target(url: str, extra: Mapping[str, str]) -> Target:
+    ready = None if has_fields(url) else location(url, extra)
+    return Target(ready, url, extra, host_of(ready) if ready else "")
+
+
+def host_of(address: str) -> str:
+    """In lower case, without a port."""
+    return (urlsplit(address).hostname or "").lower()
+
+
+def with_parameter(address: str, name: str, value: str) -> str:
+    """One more parameter at the end of the query, before a fragment. Both are ours and need no quoting."""
+    before, mark, fragment = address.partition("#")
+    return f"{before}{'&' if '?' in before else '?'}{name}={value}{mark}{fragment}"
 
 
 def has_fields(url: str) -> bool:

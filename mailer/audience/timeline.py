@@ -14,13 +14,14 @@ from kairan.models.campaigns import Campaign, Link
 from kairan.models.consent import ConsentRow, Wording
 from kairan.models.deliveries import Delivery, State
 from kairan.models.events import Event, EventKind
+from kairan.models.webhooks import MemberVisit, Site
 
 ENTRIES_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`kind`: mail, open, click or consent; `detail` is what belongs to that kind."""
+    """`kind`: mail, open, click, visit or consent; `detail` is what belongs to that kind."""
 
     at: datetime
     kind: str
@@ -36,6 +37,7 @@ def timeline(session: Session, member_id: int, *, limit: int = 100, before: date
         _mails(session, member_id, limit, before),
         _events(session, member_id, limit, before),
         _acts(session, member_id, limit, before),
+        _visits(session, member_id, limit, before),
     )
     merged = heapq.merge(*sources, key=lambda entry: entry.at, reverse=True)
     return list(itertools.islice(merged, limit))
@@ -78,6 +80,20 @@ def _event(row: Any) -> Entry:
         return Entry(row.occurred_at, "open", row.campaign_id, row.name, {"machine": row.machine})
     link = {"link": row.link, "kind": row.what, "label": row.label}
     return Entry(row.occurred_at, "click", row.campaign_id, row.name, {"machine": row.machine, **link})
+
+
+def _visits(session: Session, member_id: int, limit: int, before: datetime | None) -> list[Entry]:
+    query = (
+        select(MemberVisit, Site.host, Campaign.name)
+        .join(Site, Site.id == MemberVisit.site_id)
+        .join(Campaign, Campaign.id == MemberVisit.campaign_id)
+        .where(MemberVisit.member_id == member_id)
+        .order_by(MemberVisit.at.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(MemberVisit.at < before)
+    return [Entry(row.at, "visit", row.campaign_id, name, {"page": host + row.path}) for row, host, name in session.execute(query)]
 
 
 def _acts(session: Session, member_id: int, limit: int, before: datetime | None) -> list[Entry]:

@@ -99,6 +99,7 @@ class Scheduler:
         return [
             (DRAIN_S, self._drain),
             (TICK_S, lambda: campaigns.tick(self.ground)),
+            (TICK_S, self._drain_visits),
             (TICK_S, lambda: webhooks.ring_waiting(self.ground)),
             (EVERY_S, Sweep(self.ground)),
             (EVERY_S, lambda: alert_causes.look(self.ground)),
@@ -120,6 +121,12 @@ class Scheduler:
 
         known = networks.current(self.ground.settings.network_files)
         while ingest.drain(self.ground.database, self.ground.redis, clock.now(), known) and not self.stopping:
+            pass
+
+    def _drain_visits(self) -> None:
+        from tracking import visits
+
+        while visits.drain(self.ground.database, self.ground.redis, clock.now()) and not self.stopping:
             pass
 
     def _housekeeping(self) -> None:

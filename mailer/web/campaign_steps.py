@@ -1,7 +1,7 @@
 """The three steps of a campaign: recipients, content, review. Each saves by itself and can be left and entered at will."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from flask import Blueprint, abort, jsonify, render_template, request
@@ -28,6 +28,8 @@ def find(session: Session, campaign_id: int) -> Campaign:
     return session.get(Campaign, campaign_id) or abort(404)
 
 
+UTM = ("source", "medium", "campaign")
+
 # ---- recipients
 
 
@@ -43,14 +45,22 @@ def save_recipients(campaign_id: int) -> edge.Answer:
     form = Form(request.form)
     name = form.text("name", _("Name"))
     recording = form.choice("recording", _("What is recorded"), list(Recording))
+    utm = {part: form.text(f"utm_{part}", f"utm_{part}", required=False, max_length=100) for part in UTM}
     if not form.is_right:
         return (jsonify(errors=form.errors), 422) if edge.wants_json() else (_recipients(campaign_id, form), 422)
     excluded = form.ids("exclude")
-    reach = lifecycle.Reach(
-        lists=tuple(number for number in form.ids("lists") if number not in excluded), excluded=tuple(excluded), recording=recording
-    )
     with edge.writing() as session:
         campaign = find(session, campaign_id)
+        reach = replace(
+            lifecycle.reach_of(session, campaign),
+            lists=tuple(number for number in form.ids("lists") if number not in excluded),
+            excluded=tuple(excluded),
+            recording=recording,
+        )
+        if form.raw("links") == "said":  # an unticked box says nothing by itself
+            on = request.form.getlist("record")
+            given = {part: value for part, value in utm.items() if value}
+            reach = replace(reach, record_opens="opens" in on, record_clicks="clicks" in on, utm=given or None)
         try:
             lifecycle.set_reach(session, campaign, reach, now=edge.now())
         except revisions.NotEditable:

@@ -1,5 +1,7 @@
 """Members: the list, and one member with lists, consent and timeline."""
 
+from datetime import datetime
+
 from flask import Blueprint, abort, redirect, render_template, request
 from werkzeug.wrappers import Response
 
@@ -51,8 +53,18 @@ def show(member_id: int) -> str:
             suppressed=member_queries.suppressed(session, [member]).get(member.id),
             subscriptions=member_queries.subscriptions(session, member_id),
             consents=timeline.consents(session, member_id, limit=EVIDENCE_MAX) if edge.can("consent.view") else [],
-            timeline=timeline.timeline(session, member_id, limit=TIMELINE_MAX),
+            timeline=timeline.timeline(session, member_id, limit=TIMELINE_MAX + 1, before=_before()),
+            timeline_max=TIMELINE_MAX,
         )
+
+
+def _before() -> datetime | None:
+    """How far back the timeline begins; what is no moment is now."""
+    try:
+        given = datetime.fromisoformat(request.args.get("before", ""))
+    except ValueError:
+        return None
+    return given if given.tzinfo else None
 
 
 @blueprint.get("/audience/members/new")

@@ -50,6 +50,8 @@ AREAS = (
             Item("/settings", _("Organisation"), "building-2", "settings.view", first=True),
             Item("/settings/providers", _("Mail servers"), "mail", "settings.edit"),
             Item("/settings/domains", _("Sending domains"), "key-round", "settings.edit"),
+            Item("/settings/tracking", _("Opens and clicks"), "eye", "settings.view"),
+            Item("/settings/webhooks", _("Webhooks"), "plug", "settings.edit"),
             Item("/settings/alerts", _("Alerts"), "circle-alert", "own.change"),
             Item("/settings/about", _("This installation"), "server", "settings.view"),
         ),
