@@ -1,9 +1,11 @@
 """System mail: written in the transaction of what caused it, so that neither is ever without the other."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -11,8 +13,22 @@ from kairan import addresses
 from kairan.models.outbox import OutboxMail
 
 
-def compose(*, sender_name: str, sender: str, recipient: str, subject: str, text: str, message_id: str, now: datetime) -> bytes:
-    """A plain-text mail of our own words. Values in it must be ours: the stdlib's headers can be smuggled into (finding 3)."""
+def compose(
+    *,
+    sender_name: str,
+    sender: str,
+    recipient: str,
+    subject: str,
+    text: str,
+    message_id: str,
+    now: datetime,
+    html: str = "",
+    pictures: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """A mail of our own words, plain or with HTML beside the text; `pictures`: PNG by the name that HTML calls them by, `cid:NAME`.
+
+    Values in headers must be ours: the stdlib's headers can be smuggled into (finding 3).
+    """
     message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
     message["From"] = f'"{_plain(sender_name)}" <{sender}>' if sender_name.isascii() and sender_name else sender
     message["To"] = recipient
@@ -21,6 +37,11 @@ def compose(*, sender_name: str, sender: str, recipient: str, subject: str, text
     message["Message-ID"] = f"<{message_id}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text, cte="quoted-printable")
+    if html:
+        message.add_alternative(html, subtype="html", cte="quoted-printable")
+        page: Any = message.get_payload(1)
+        for name, picture in (pictures or {}).items():
+            page.add_related(picture, "image", "png", cid=f"<{name}>", disposition="inline", filename=f"{name}.png")
     return dot_safe(message.as_bytes())
 
 

@@ -14,7 +14,14 @@ from mailer.reports import click_targets
 from mailer.web import assets, edge, errors, gatekeeper, navigation, paging, standing, words
 from tracking import endpoint
 
-PUBLIC = ("mailer.web.health", "unsubscribe.pages", "mailer.web.member_pages", "mailer.web.media", "mailer.web.site_beacon")
+PUBLIC = (
+    "mailer.web.health",
+    "unsubscribe.pages",
+    "mailer.web.member_pages",
+    "mailer.web.media",
+    "mailer.web.site_beacon",
+    "mailer.web.public_reports",
+)
 ADMIN = (
     "mailer.web.signin",
     "mailer.web.first_run",
@@ -28,6 +35,7 @@ ADMIN = (
     "mailer.web.uncertain",
     "mailer.web.campaign_report",
     "mailer.web.reports_over",
+    "mailer.web.sharing",
     "mailer.web.exports",
     "mailer.web.previews",
     "mailer.web.members",
@@ -55,7 +63,7 @@ def create_app(runtime: Runtime | None = None) -> Flask:
 
 
 def create_public_app(runtime: Runtime | None = None) -> Flask:
-    """What members and their mail programs reach: /u /p /v /c /o /m /b /about/tracking. No sign-in, no cookie."""
+    """What members and their mail programs reach: /u /p /v /c /o /m /b /r /about/tracking. No sign-in, no cookie."""
     return _make(runtime, PUBLIC, tracked=True)
 
 

@@ -21,7 +21,7 @@ class Forbidden(PermissionError):
 
 
 _LOOK = frozenset({"home.view", "campaign.view", "report.view", "list.view", "job.view", "own.change", "search"})
-_MAIL = frozenset({"campaign.edit", "campaign.send", "campaign.test", "list.edit", "media.edit"})
+_MAIL = frozenset({"campaign.edit", "campaign.send", "campaign.test", "list.edit", "media.edit", "report.share"})
 _PEOPLE = frozenset({"member.view", "member.address", "member.edit", "member.import", "suppression.view", "suppression.edit"})
 _EXPORT = frozenset({"events.export", "member.export"})
 _PRIVACY = frozenset(

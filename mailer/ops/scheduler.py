@@ -123,6 +123,15 @@ class Scheduler:
         while ingest.drain(self.ground.database, self.ground.redis, clock.now(), known) and not self.stopping:
             pass
 
+    def _report_mails(self) -> None:
+        from mailer.delivery import system_mail
+        from mailer.reports import report_mail
+
+        with self.ground.writing() as session:
+            count = report_mail.put_due(session, self.ground.settings.base_url, clock.now())
+        if count:
+            system_mail.ring(self.ground)
+
     def _drain_visits(self) -> None:
         from tracking import visits
 
@@ -140,4 +149,5 @@ class Scheduler:
         dns_jobs.ring_due(self.ground)
         export_files.expire(self.ground, clock.now())
         reports.ring_audience(self.ground)
+        self._report_mails()
         webhooks.tidy(self.ground)

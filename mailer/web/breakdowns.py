@@ -1,6 +1,7 @@
 """How a campaign's readers divide: mail clients, devices, domains, countries; and by which rule its machines were told."""
 
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -133,3 +134,16 @@ def machines(session: Session, campaign_id: int) -> list[tuple[str, str, int]]:
 def rule_words(rule: str) -> str:
     name = rule.partition("/")[0]
     return str(RULES.get(name, rule))
+
+
+def title(aspect: Aspect) -> str:
+    return _words(aspect)[0]
+
+
+def label(value: str) -> str:
+    """Of a client or device."""
+    return str(DEVICE.get(value, value)) if value else gettext("Not known")
+
+
+def zone_of(name: str) -> ZoneInfo:
+    return ZoneInfo(name)

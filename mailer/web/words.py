@@ -84,6 +84,7 @@ def install(app: Flask) -> None:
         percent=lambda share, digits=1: "–" if share is None else i18n.percent(share, digits),
         moment=lambda value: i18n.moment(value, edge.zone()),
         date=lambda value: i18n.date(value, edge.zone()),
+        day_in=i18n.date,
         exact=exact,
         ago=lambda value: i18n.ago(value, edge.now()),
         iso=lambda value: value.isoformat(timespec="seconds"),
