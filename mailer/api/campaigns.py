@@ -1,5 +1,6 @@
 """Campaigns by API: made, shown, changed, copied. A change on top of a revision that is no longer the newest is refused."""
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -22,23 +23,24 @@ from mailer.api.shapes import Address, Change, Given, Ids, Line, MaybeLine, Page
 from mailer.campaigns import lifecycle, revisions, schedule
 from mailer.campaigns.lifecycle import Reach
 from mailer.campaigns.revisions import Content
+from mailer.compose import document, mjml_writer
+from mailer.compose.findings import ContentError
 from mailer.reports import state_counts
 from unsubscribe import consent
 
 CONTENT_MAX = 1_000_000
-LATER = ("mjml", "document", "markdown")
 Source = Annotated[str, StringConstraints(max_length=CONTENT_MAX), AfterValidator(_lf)]
 Recording = Literal["identified", "aggregate", "none"]
 
 
 class ContentGiven(Given):
-    """One of the two. `mjml`, `document` and `markdown` have their names here and come later."""
+    """One of these. `document` is the block editor's (docs/composer.md), `markdown` CommonMark with tables."""
 
     html: Source | None = None
     text: Source | None = None
-    mjml: Any = None
-    document: Any = None
-    markdown: Any = None
+    mjml: Source | None = None
+    document: dict[str, Any] | None = None
+    markdown: Source | None = None
 
 
 class Exclude(Given):
@@ -147,8 +149,13 @@ class Deliveries(Shown):
 
 
 class ContentShown(Shown):
+    """As it was given; of the five one is there."""
+
     html: str | None = None
     text: str | None = None
+    mjml: str | None = None
+    document: dict[str, Any] | None = None
+    markdown: str | None = None
 
 
 class ExcludeShown(Shown):
@@ -213,7 +220,6 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
     # While it goes out every open page asks for the same figures; at rest they are counted anew.
     counted = state_counts.state_counts if campaign.status == CampaignStatus.SENDING else state_counts.fresh
     states = counted(session, campaign.id)
-    is_html = revision.kind == "html"
     purpose = session.get(Purpose, campaign.purpose_id) if campaign.purpose_id else None
     return CampaignShown(
         **_brief(campaign, revision.subject),
@@ -229,7 +235,7 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
         lists=[str(number) for number in reach.lists],
         exclude=ExcludeShown(lists=[str(number) for number in reach.excluded]),
         purpose=purpose.name if purpose else None,
-        content=ContentShown(html=revision.content) if is_html else ContentShown(text=revision.content),
+        content=_content(revision),
         text=revision.text,
         recording=campaign.recording,
         record_opens=campaign.record_opens,
@@ -246,12 +252,28 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
 
 def _source(given: ContentGiven) -> dict[str, str]:
     """Kind and content as fields of a revision. Raises Problem."""
-    for name in LATER:
-        if getattr(given, name) is not None:
-            raise wrong(f"content/{name}", _("This kind of content comes later. Send html or text for now."), code="later")
-    if (given.html is None) == (given.text is None):
-        raise wrong("content", _("Send either html or text."))
-    return {"kind": "html", "content": given.html} if given.html is not None else {"kind": "text", "content": given.text or ""}
+    said = given.model_dump(exclude_none=True)
+    if len(said) != 1:
+        raise wrong("content", _("Send one kind of content: html, text, mjml, document or markdown."))
+    ((kind, content),) = said.items()
+    try:
+        if kind == "document":
+            return {"kind": kind, "content": kept_document(content)}
+        if kind == "mjml":
+            mjml_writer.checked(content)
+    except ContentError as error:
+        raise wrong(f"content/{kind}", error.message) from error
+    return {"kind": kind, "content": content}
+
+
+def _content(revision: Revision) -> ContentShown:
+    shown: dict[str, Any] = {revision.kind: json.loads(revision.content) if revision.kind == "document" else revision.content}
+    return ContentShown(**shown)
+
+
+def kept_document(given: dict[str, Any]) -> str:
+    """A document as it is kept. Raises ContentError."""
+    return json.dumps(document.checked(given), ensure_ascii=False)
 
 
 def _no_segments(segment: Any, exclude: Exclude) -> None:

@@ -12,8 +12,9 @@ from kairan.models.audience import Attribute, List, Recording
 from kairan.models.campaigns import Campaign, CampaignList
 from kairan.sql import insert, locked
 from mailer.campaigns import revisions
-from mailer.compose import compiler
+from mailer.compose import compiler, kinds
 from mailer.compose.compiler import Organisation, Source
+from mailer.compose.findings import ContentError
 from mailer.delivery import signing
 
 
@@ -24,6 +25,7 @@ def source_of(session: Session, campaign: Campaign, base_url: str) -> Source:
     first_list = _first_list(session, campaign.id)
     host = urlsplit(base_url).hostname or "localhost"
     domain = revision.from_email.rpartition("@")[2] or host
+    html, fault = html_of(revision.kind, revision.content, base_url, revision.subject)
     return Source(
         campaign_id=campaign.id,
         campaign_name=campaign.name,
@@ -33,7 +35,8 @@ def source_of(session: Session, campaign: Campaign, base_url: str) -> Source:
         from_name=revision.from_name,
         from_email=revision.from_email,
         reply_to=revision.reply_to,
-        html=revision.content if revision.kind == "html" else None,
+        html=html,
+        fault=fault,
         text=revision.content if revision.kind == "text" else revision.text,
         record_opens=campaign.record_opens and campaign.recording != Recording.NONE,
         record_clicks=campaign.record_clicks and campaign.recording != Recording.NONE,
@@ -46,6 +49,14 @@ def source_of(session: Session, campaign: Campaign, base_url: str) -> Source:
         message_domain=domain,
         first_link=_next_link(session, campaign.id, revision.number),
     )
+
+
+def html_of(kind: str, content: str, base_url: str, title: str) -> tuple[str | None, ContentError | None]:
+    """The content as HTML, or why it is none. The pages of the installation's pictures lie under its own address."""
+    try:
+        return kinds.as_html(kind, content, picture_base=base_url, title=title), None
+    except ContentError as error:
+        return None, error
 
 
 def mailed_source(session: Session, campaign: Campaign, base_url: str) -> Source:

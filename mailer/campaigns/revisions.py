@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from kairan.sql import locked
+from mailer.compose import kinds
 
-KINDS = ("html", "text")
-"""content kinds; document, mjml and markdown join here"""
+KINDS = kinds.KINDS
 
 
 class RevisionConflict(Exception):

@@ -48,6 +48,8 @@ class Page:
 
 def read(source: Source) -> Page:
     """Raises ContentError, MergeError among them."""
+    if source.fault is not None:
+        raise source.fault
     try:
         return _read(source)
     except RecursionError as error:

@@ -34,12 +34,14 @@ class Source:
     unsubscribe_mailto: str | None
     message_domain: str
     attribute_names: frozenset[str] = field(default_factory=frozenset)
+    fault: ContentError | None = None
+    """why the content could not be made into HTML: raised by whoever would compile it"""
     first_link: int = 1
     """the number of the first link position: numbers are never used twice within a campaign"""
 
     @property
     def has_html(self) -> bool:
-        return bool(self.html and self.html.strip())
+        return self.fault is not None or bool(self.html and self.html.strip())
 
     @property
     def has_text(self) -> bool:

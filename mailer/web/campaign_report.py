@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from kairan.models.campaigns import Campaign, CampaignStatus
 from mailer.campaigns import compilation
+from mailer.reports import final_counts, summary
 from mailer.reports import links as report_links
 from mailer.reports import recipients as report_recipients
-from mailer.reports import summary, tallies
 from mailer.web import breakdowns, campaign_queries, edge, member_queries, paging, previews, report_curves, report_queries, standstill
 from mailer.web.report_curves import FIRST
 
@@ -68,12 +68,12 @@ def technical(campaign_id: int) -> str:
     with edge.reading() as session:
         campaign = _find(session, campaign_id)
         shown = figures(session, campaign)
-        tally = tallies.tally(session, campaign_id)
+        ended = final_counts.whole(session, campaign_id)
         shown |= {
-            "problems": tally.problems(),
-            "providers": standstill.of_providers(session, tally.providers, edge.now()),
+            "problems": ended.problems,
+            "providers": standstill.of_providers(session, ended.providers, edge.now()),
             "rules": breakdowns.machines(session, campaign_id),
-            "span_s": report_queries.went_out(tally),
+            "span_s": ended.went_out,
         }
     return render_template("admin/report_technical.html", **shown, tab="technical")
 

@@ -55,12 +55,14 @@ def rendered(source: Source, recipient: Recipient, view: str, link_ids: bool = F
 
 def _typed(source: Source, form: Form) -> Source:
     kind, content = form.raw("kind"), form.values.get("content", "").replace("\r\n", "\n")
+    html, fault = compilation.html_of(kind, content, source.base_url, form.raw("subject"))
     return replace(
         source,
         subject=form.raw("subject"),
         preheader=form.raw("preheader"),
         from_name=form.raw("from_name"),
-        html=content if kind == "html" else None,
+        html=html,
+        fault=fault,
         text=content if kind == "text" else form.values.get("text", "") or None,
     )
 

@@ -9,8 +9,6 @@ from sqlalchemy.orm import Session
 
 from kairan.models.audience import Member
 from kairan.models.campaigns import Campaign, CampaignStatus
-from kairan.models.deliveries import State
-from mailer.reports.tallies import Tally
 from mailer.web import campaign_queries
 
 LAST = 5
@@ -58,11 +56,3 @@ def growth(session: Session, now: datetime, weeks: int = 12) -> tuple[list[int],
     ends = [now - timedelta(weeks=weeks - 1 - place) for place in range(weeks)]
     columns = [func.count(case((Member.created_at <= end, 1))) for end in ends]
     return list(session.execute(select(*columns)).one()), ends
-
-
-def went_out(tally: Tally) -> tuple[datetime, datetime] | None:
-    """When the first and the last mail were accepted."""
-    accepted = [group for key, group in tally.groups.items() if key.state == State.ACCEPTED]
-    firsts = [group.first for group in accepted if group.first]
-    lasts = [group.last for group in accepted if group.last]
-    return (min(firsts), max(lasts)) if firsts and lasts else None
