@@ -30,6 +30,7 @@ ADMIN = (
     "mailer.web.campaign_calendar",
     "mailer.web.campaign_series",
     "mailer.web.campaign_steps",
+    "mailer.web.pictures",
     "mailer.web.sending",
     "mailer.web.campaign_progress",
     "mailer.web.uncertain",

@@ -9,3 +9,7 @@ import "./ui/menus.js";
 import "./ui/saving.js";
 
 document.documentElement.classList.add("scripted");
+
+// The block editor is 120 kB and on one page only.
+const composer = document.querySelector("[data-composer]");
+if (composer) import("./composer/index.js").then(({ start }) => start(composer));

@@ -27,7 +27,7 @@ _EXPORT = frozenset({"events.export", "member.export"})
 _PRIVACY = frozenset(
     {"member.view", "member.address", "suppression.view", "suppression.edit", "consent.view", "request.edit", "member.erase", "audit.view"}
 )
-_RUN = frozenset({"settings.view", "settings.edit", "account.edit", "token.edit", "delivery.resolve"})
+_RUN = frozenset({"settings.view", "settings.edit", "account.edit", "token.edit", "delivery.resolve", "content.html"})
 
 MAY: dict[str, frozenset[str]] = {
     Role.ADMIN: _LOOK | _MAIL | _PEOPLE | _EXPORT | _PRIVACY | _RUN,

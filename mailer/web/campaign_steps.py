@@ -14,8 +14,8 @@ from kairan.i18n import gettext as _
 from kairan.models.audience import Attribute, List, Purpose, Recording, Subscription
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from mailer.audience import selection
-from mailer.campaigns import lifecycle, preflight, revisions, series
-from mailer.web import edge, previews, sending, when
+from mailer.campaigns import compilation, lifecycle, preflight, revisions, series
+from mailer.web import composer, edge, previews, sending, when
 from mailer.web.forms import Form
 
 blueprint = Blueprint("campaign_steps", __name__)
@@ -146,7 +146,9 @@ def content(campaign_id: int) -> str:
 @edge.allowed("campaign.edit")
 def save_content(campaign_id: int) -> edge.Answer:
     form = Form(request.form)
-    changes, base = read_content(form), form.raw("base")
+    with edge.reading() as session:
+        before = revisions.current(session, find(session, campaign_id)).content
+    changes, base = read_content(form, before), form.raw("base")
     if not form.is_right:
         return _wrong_content(campaign_id, form)
     with edge.writing() as session:
@@ -164,8 +166,27 @@ def save_content(campaign_id: int) -> edge.Answer:
     return _both_versions(campaign_id, form, theirs), 409
 
 
-def read_content(form: Form) -> dict[str, object]:
-    """What the form says, as fields of a revision. A draft may be unfinished, so only impossible values are errors."""
+@blueprint.post("/campaigns/<int:campaign_id>/content/as-html")
+@edge.allowed("campaign.edit")
+def as_html(campaign_id: int) -> Response:
+    """The saved mail of blocks, MJML or Markdown as HTML from now on: a new revision, the old one stays where it was."""
+    with edge.writing() as session:
+        campaign = find(session, campaign_id)
+        revision = revisions.current(session, campaign)
+        html, fault = compilation.html_of(revision.kind, revision.content, edge.runtime().settings.base_url, revision.subject)
+        if html is None or fault is not None:
+            return edge.back_to(f"/campaigns/{campaign_id}/content", _("This content cannot be turned into HTML."), "warn")
+        try:
+            changes: dict[str, object] = {"kind": "html", "content": html}
+            revisions.save(session, campaign_id, revision.number, changes, now=edge.now(), by=edge.signed_in().id)
+        except (revisions.RevisionConflict, revisions.NotEditable):
+            abort(409)
+    return edge.back_to(f"/campaigns/{campaign_id}/content", _("The mail is HTML now."))
+
+
+def read_content(form: Form, before: str = "") -> dict[str, object]:
+    """What the form says, as fields of a revision. A draft may be unfinished, so only impossible values are errors. `before`: the content
+    that was saved last."""
     kind = form.choice("kind", _("Kind"), revisions.KINDS)
     changes: dict[str, object] = {
         "subject": form.text("subject", _("Subject"), required=False, max_length=500),
@@ -179,6 +200,8 @@ def read_content(form: Form) -> dict[str, object]:
     }
     if len(str(changes["content"])) > CONTENT_MAX:
         form.wrong("content", _("The content is longer than %(count)s characters.", count=CONTENT_MAX))
+    elif kind == "document":
+        changes["content"] = composer.read(form, str(changes["content"]), before)
     if not form.raw("base").isdigit():
         form.wrong("base", _("Load this page again."))
     return changes
@@ -208,6 +231,7 @@ def _content(session: Session, campaign: Campaign, revision: Revision, form: For
         revision=revision,
         form=form or Form(None, base=revision.number, **start),
         merge_fields=merge_fields(session),
+        composer_words=composer.words(session) if revision.kind == "document" else None,
         ready=ready(session, campaign),
         editable=campaign.status in EDITABLE and edge.can("campaign.edit"),
     )

@@ -41,7 +41,13 @@ def show_list() -> edge.Answer:
 @blueprint.get("/campaigns/new")
 @edge.allowed("campaign.edit")
 def new() -> str:
-    return render_template("admin/campaign_new.html", form=None)
+    return _new(None)
+
+
+def _new(form: Form | None) -> str:
+    wanted = form.values.get("start", "") if form else request.args.get("start", "")
+    chosen = wanted if wanted in starter.STARTS else starter.STARTS[0]
+    return render_template("admin/campaign_new.html", form=form, chosen=chosen, blocks=starter.BLOCKS, sources=starter.SOURCES)
 
 
 @blueprint.post("/campaigns/new")
@@ -49,17 +55,20 @@ def new() -> str:
 def create() -> edge.Answer:
     form = Form(request.form)
     name = form.text("name", _("Name"))
-    start = form.choice("start", _("How to start"), ("letter", "blank", "text"))
+    start = form.choice("start", _("How to start"), starter.STARTS)
     if not form.is_right:
-        return render_template("admin/campaign_new.html", form=form), 422
+        return _new(form), 422
     with edge.writing() as session:
         sender = installation.get(session, "sender")
         organisation = installation.get(session, "organisation")
+        begun = starter.start(start, organisation.get("name", ""))
         content = Content(
+            subject=begun.subject,
+            preheader=begun.preheader,
             from_name=sender.get("name") or organisation.get("name", ""),
             from_email=sender.get("email", ""),
-            kind="text" if start == "text" else "html",
-            content=starter.content(start, organisation.get("name", "")),
+            kind=begun.kind,
+            content=begun.content,
         )
         campaign = lifecycle.create(session, name, Reach(), content, now=edge.now(), by=edge.signed_in().id)
         edge.audit(session, "campaign.create", campaign.id)

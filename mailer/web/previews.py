@@ -47,7 +47,8 @@ def rendered(source: Source, recipient: Recipient, view: str, link_ids: bool = F
         page = compiler.preview(source, recipient, language, dark=view == "dark", text=view == "text", link_ids=link_ids)
     except compiler.ContentError as error:
         page = render_template("admin/preview_error.html", error=error)
-    answer = make_response(page)
+    # Our pictures from where the page itself comes: the address of the mails' links may be another host, which the policy keeps out.
+    answer = make_response(page.replace(f"{source.base_url}/m/", "/m/"))
     answer.headers["Content-Security-Policy"] = MAIL_CSP
     answer.headers["X-Robots-Tag"] = "noindex"
     return answer

@@ -65,7 +65,7 @@ def _list_with_members(page: Any, installation: Installation) -> None:
 
 
 def _written(page: Any, installation: Installation) -> None:
-    page.goto(f"{installation.base}/campaigns/new")
+    page.goto(f"{installation.base}/campaigns/new?start=letter")
     page.fill("#name", "Autumn greeting")
     page.click("button:has-text('Continue')")
     page.click("label.tile:has-text('Autumn club')")

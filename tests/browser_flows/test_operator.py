@@ -54,7 +54,7 @@ def _members(page: Any, installation: Installation) -> None:
 
 
 def _written(page: Any, installation: Installation, name: str) -> None:
-    page.goto(f"{installation.base}/campaigns/new")
+    page.goto(f"{installation.base}/campaigns/new?start=letter")
     page.fill("#name", name)
     page.click("button:has-text('Continue')")
     page.click("label.tile:has-text('Club')")

@@ -117,17 +117,15 @@ def test_what_cannot_be_is_refused_with_where_it_stands(found: Any, path: str) -
 
 def test_too_much_is_refused_with_a_sentence() -> None:
     many = mail(*[paragraph(text("x"))] * 5_000)
-    with pytest.raises(DocumentError, match="nobody reads that far|too many"):
+    with pytest.raises(DocumentError, match=r"nobody reads that far|too many"):
         document.checked(many)
     with pytest.raises(DocumentError, match="larger than 1 MB"):
         document.read(json.dumps(mail(paragraph(text("x" * 1_100_000)))))
     deep: dict[str, Any] = paragraph(text("x"))
     for _ in range(3_000):
         deep = {"type": "bulletList", "content": [{"type": "listItem", "content": [deep]}]}
-    with pytest.raises(DocumentError, match="nested too deeply|cannot be read"):
-        document.read(
-            json.dumps(mail(deep)) if False else '{"version":1,"body":' + '{"type":"doc","content":[' * 5_000 + "]}" * 5_000 + "}"
-        )
+    with pytest.raises(DocumentError, match=r"nested too deeply|cannot be read"):
+        document.read('{"version":1,"body":' + '{"type":"doc","content":[' * 5_000 + "]}" * 5_000 + "}")
     with pytest.raises(DocumentError, match="nested too deeply"):
         document.checked(mail(deep))
 

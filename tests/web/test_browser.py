@@ -183,6 +183,7 @@ def test_everything_works_without_script(address, new_page):
     page.click("button:has-text('Save and count')")
     assert page.inner_text("#reach .kpi-figure") == "1 member"
     page.click("button:has-text('Continue to the content')")
+    page.click("text=Go on as HTML >> visible=true")
     page.fill("#subject", "Hello")
     page.fill("#from_email", "news@example.org")
     page.fill("#content", "<p>Plain and simple</p>")

@@ -2,6 +2,7 @@
 const typing = (element) => element.closest("input, textarea, select, [contenteditable]");
 
 document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented) return; // the block editor has keys of its own
   const command = event.ctrlKey || event.metaKey;
   if ((command && event.key === "k") || (event.key === "/" && !typing(event.target))) {
     const search = document.querySelector("[data-search]");

@@ -1,0 +1,108 @@
+// What a mail may be made of: the same kinds as mailer/compose/document.py, which believes none of it.
+import { Mark, Node, mergeAttributes } from "@tiptap/core";
+import StarterKit from "@tiptap/starter-kit";
+import TextAlign from "@tiptap/extension-text-align";
+
+const attributes = (defaults) => () => Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, { default: value, rendered: false }]));
+const classes = (name, extra = "") => ({ class: `c-${name}${extra}` });
+
+const Mail = Node.create({ name: "doc", topNode: true, content: "section+" });
+
+const Section = Node.create({
+  name: "section",
+  content: "column{1,3}",
+  isolating: true,
+  defining: true,
+  addAttributes: attributes({ background: null, padding: 24, show: "all", stack: true }),
+  parseHTML: () => [{ tag: "div[data-section]" }],
+  renderHTML: ({ node }) => {
+    const { background, padding, show } = node.attrs;
+    const style = `padding-block:${padding}px${background ? `;background:${background}` : ""}`;
+    return ["div", { "data-section": "", "data-show": show, style, ...classes("section") }, 0];
+  },
+});
+
+const Column = Node.create({
+  name: "column",
+  content: "block+",
+  isolating: true,
+  defining: true,
+  addAttributes: attributes({ width: 100 }),
+  parseHTML: () => [{ tag: "div[data-column]" }],
+  renderHTML: ({ node }) => ["div", { "data-column": "", style: `flex-basis:${node.attrs.width}%`, ...classes("column") }, 0],
+});
+
+// Blocks that hold no text of their own are drawn from their attributes and edited in the panel.
+function atom(name, defaults, draw) {
+  return Node.create({
+    name,
+    group: "block",
+    atom: true,
+    draggable: true,
+    addAttributes: attributes(defaults),
+    parseHTML: () => [{ tag: `div[data-block="${name}"]` }],
+    renderHTML: ({ node }) => ["div", { "data-block": name, ...classes(name) }, ...[draw(node.attrs)].flat(1)],
+  });
+}
+
+const aligned = (align) => ({ style: `text-align:${align}` });
+export const ATOMS = {
+  image: { src: "", alt: "", href: "", width: 100, align: "center", radius: 0 },
+  button: { label: "", href: "", background: null, color: null, align: "center", full: false },
+  divider: { color: null, thickness: 1 },
+  spacer: { height: 24 },
+  social: { links: [], align: "center" },
+  video: { src: "", alt: "", href: "" },
+  coupon: { code: "", label: "", color: null },
+  html: { html: "" },
+};
+
+const picture = ({ src, alt, width = 100, radius = 0 }, empty) =>
+  src ? ["img", { src, alt, style: `width:${width}%;border-radius:${radius}px`, draggable: "false" }] : ["span", { class: "c-empty" }, empty];
+
+export function extensions(words) {
+  const atoms = [
+    atom("image", ATOMS.image, (attrs) => [["div", aligned(attrs.align), picture(attrs, words.noPicture)]]),
+    atom("button", ATOMS.button, (attrs) => {
+      const style = `${attrs.background ? `background:${attrs.background};` : ""}${attrs.color ? `color:${attrs.color};` : ""}${attrs.full ? "width:100%" : ""}`;
+      return [["div", aligned(attrs.align), ["span", { class: "c-label", style }, attrs.label || words.button]]];
+    }),
+    atom("divider", ATOMS.divider, ({ color, thickness }) => [["span", { class: "c-line", style: `border-top:${thickness}px solid ${color ?? "#d5d9e0"}` }]]),
+    atom("spacer", ATOMS.spacer, ({ height }) => [["span", { class: "c-space", style: `height:${height}px` }, `${height} px`]]),
+    atom("social", ATOMS.social, ({ links, align }) => [["div", aligned(align), links.map((link) => words.networks[link.network]).join(" · ") || words.noLinks]]),
+    atom("video", ATOMS.video, (attrs) => [picture(attrs, words.noPicture), ["span", { class: "c-play", "aria-hidden": "true" }, "▶"]]),
+    atom("coupon", ATOMS.coupon, ({ code, label, color }) => [["span", { class: "c-code", style: color ? `border-color:${color};color:${color}` : "" }, label ? `${label} ` : "", ["b", {}, code || words.code]]]),
+    atom("html", ATOMS.html, ({ html }) => [["code", {}, html.trim().slice(0, 200) || "<…>"]]),
+  ];
+  const kit = StarterKit.configure({
+    document: false,
+    trailingNode: false,
+    code: false,
+    codeBlock: false,
+    horizontalRule: false,
+    heading: { levels: [1, 2, 3] },
+    link: { openOnClick: false, autolink: true, protocols: ["http", "https", "mailto", "tel"], defaultProtocol: "https" },
+  });
+  return [Mail, Section, Column, kit, TextAlign.configure({ types: ["heading", "paragraph"], alignments: ["left", "center", "right"] }), TextColor, mergeTag(words), ...atoms];
+}
+
+const TextColor = Mark.create({
+  name: "textColor",
+  addAttributes: () => ({ color: { default: null, parseHTML: () => null, renderHTML: ({ color }) => (color ? { style: `color:${color}` } : {}) } }),
+  parseHTML: () => [{ tag: "span[data-color]" }],
+  renderHTML: ({ HTMLAttributes }) => ["span", mergeAttributes({ "data-color": "" }, HTMLAttributes), 0],
+});
+
+// A field of the member: one thing in the text, so it cannot be half deleted.
+function mergeTag(words) {
+  return Node.create({
+    name: "mergeTag",
+    group: "inline",
+    inline: true,
+    atom: true,
+    addAttributes: attributes({ field: "first_name", fallback: "" }),
+    parseHTML: () => [{ tag: "span[data-field]" }],
+    renderHTML: ({ node }) => ["span", { "data-field": node.attrs.field, ...classes("field") }, words.fields[node.attrs.field] ?? node.attrs.field],
+    renderText: ({ node }) => `{{ member.${node.attrs.field} }}`,
+  });
+}
