@@ -229,6 +229,7 @@ def test_on_a_telephone_by_touch(ground: Runtime, address: str, new_page: Callab
     page.wait_for_selector(".c-coupon.ProseMirror-selectednode")
     page.locator("[data-panel] input").first.fill("AUTUMN26")
     page.locator(".c-mail h1").first.tap()
+    wait_for("the headline has the cursor", lambda: page.evaluate("document.querySelector('[data-composer]').editor.isActive('heading')"))
     page.keyboard.press("End")
     page.keyboard.type("!")
     assert axe(page) == []
