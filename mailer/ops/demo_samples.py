@@ -69,10 +69,10 @@ def fill(ground: Runtime) -> None:
     _import(ground, list_ids[1], rows[::3], "Sign-up form of the shop: I want invitations to readings.", "guests.csv")
     _joined_long_ago(ground)
     picture = _picture(ground)
-    sent = _letter(ground, list_ids[0], "November letter", _source("november", picture))
+    sent = _letter(ground, list_ids[0], "November letter", "html", _source("november.html", picture))
     _send(ground, sent)
     _history(ground, sent, chance)
-    _letter(ground, list_ids[0], "December letter", _source("december", picture))
+    _letter(ground, list_ids[0], "December letter", "document", _source("december.json", picture))
 
 
 def _person(chance: random.Random, at: int, names: list[list[str]]) -> dict[str, str]:
@@ -140,10 +140,10 @@ def _picture(ground: Runtime) -> str:
 
 
 def _source(name: str, picture: str) -> str:
-    return resources.path(f"templates/mail/demo/{name}.html").read_text("utf-8").replace("PICTURE", picture)
+    return resources.path(f"templates/mail/demo/{name}").read_text("utf-8").replace("PICTURE", picture)
 
 
-def _letter(ground: Runtime, list_id: int, name: str, html: str) -> int:
+def _letter(ground: Runtime, list_id: int, name: str, kind: str, source: str) -> int:
     subjects = {
         "November letter": (
             "Long evenings, {{ member.first_name | default: 'dear reader' }}",
@@ -160,7 +160,8 @@ def _letter(ground: Runtime, list_id: int, name: str, html: str) -> int:
         preheader=preheader,
         from_name="Kairan Books",
         from_email="letter@books.example",
-        content=html.replace("BASE", ground.settings.base_url),
+        kind=kind,
+        content=source.replace("BASE", ground.settings.base_url),
     )
     with ground.writing() as session:
         return lifecycle.create(session, name, lifecycle.Reach(lists=(list_id,)), content, now=clock.now()).id

@@ -20,6 +20,7 @@ _LOCK = 0x6B736368  # "ksch"
 DRAIN_S = 0.2
 TICK_S = 1.0
 HOUSEKEEPING_S = 60.0
+RETENTION_S = 6 * 3_600.0
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ class Scheduler:
             (EVERY_S, Sweep(self.ground)),
             (EVERY_S, lambda: alert_causes.look(self.ground)),
             (HOUSEKEEPING_S, self._housekeeping),
+            (RETENTION_S, self._expire),
         ]
 
     def _do(self, task: Callable[[], None]) -> None:
@@ -131,6 +133,11 @@ class Scheduler:
             count = report_mail.put_due(session, self.ground.settings.base_url, clock.now())
         if count:
             system_mail.ring(self.ground)
+
+    def _expire(self) -> None:
+        from tracking import retention
+
+        retention.expire(self.ground.database, clock.now())
 
     def _drain_visits(self) -> None:
         from tracking import visits

@@ -9,7 +9,8 @@ from kairan.models.campaigns import Campaign, CampaignStatus
 from mailer.campaigns import lifecycle
 from mailer.campaigns.lifecycle import Reach
 from mailer.campaigns.revisions import Content
-from mailer.web import campaign_queries, edge, paging, starter
+from mailer.compose import starters
+from mailer.web import campaign_queries, edge, paging
 from mailer.web.forms import Form
 
 blueprint = Blueprint("campaigns", __name__)
@@ -46,8 +47,8 @@ def new() -> str:
 
 def _new(form: Form | None) -> str:
     wanted = form.values.get("start", "") if form else request.args.get("start", "")
-    chosen = wanted if wanted in starter.STARTS else starter.STARTS[0]
-    return render_template("admin/campaign_new.html", form=form, chosen=chosen, blocks=starter.BLOCKS, sources=starter.SOURCES)
+    chosen = wanted if wanted in starters.STARTS else starters.STARTS[0]
+    return render_template("admin/campaign_new.html", form=form, chosen=chosen, blocks=starters.BLOCKS, sources=starters.SOURCES)
 
 
 @blueprint.post("/campaigns/new")
@@ -55,13 +56,13 @@ def _new(form: Form | None) -> str:
 def create() -> edge.Answer:
     form = Form(request.form)
     name = form.text("name", _("Name"))
-    start = form.choice("start", _("How to start"), starter.STARTS)
+    start = form.choice("start", _("How to start"), starters.STARTS)
     if not form.is_right:
         return _new(form), 422
     with edge.writing() as session:
         sender = installation.get(session, "sender")
         organisation = installation.get(session, "organisation")
-        begun = starter.start(start, organisation.get("name", ""))
+        begun = starters.start(start, organisation.get("name", ""))
         content = Content(
             subject=begun.subject,
             preheader=begun.preheader,

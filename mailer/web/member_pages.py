@@ -15,9 +15,10 @@ from mailer.compose.recipient import Recipient
 from mailer.compose.source import Source
 from mailer.web import edge, previews
 from mailer.web.gatekeeper import MAIL_CSP
+from tracking import retention
 
 blueprint = Blueprint("member_pages", __name__)
-RETENTION_MONTHS = 13
+RETENTION_MONTHS = retention.MONTHS
 
 
 @blueprint.get("/about/tracking")

@@ -58,6 +58,9 @@ def test_the_pictures_of_the_readme_are_those_of_the_pages(demo, new_page):
 
     for name, path in PAGES.items():
         page.goto(address + path, wait_until="networkidle")
+        if "content" in name:
+            page.wait_for_selector("[data-composer][data-ready]")
+            page.locator(".c-palette").evaluate("place => place.scrollIntoView({ block: 'start' })")
         taken = page.screenshot()
         kept = FOLDER / f"{name}.png"
         if WRITES:
