@@ -31,6 +31,7 @@ ADMIN = (
     "mailer.web.campaign_series",
     "mailer.web.campaign_steps",
     "mailer.web.pictures",
+    "mailer.web.revision_history",
     "mailer.web.sending",
     "mailer.web.campaign_progress",
     "mailer.web.uncertain",
