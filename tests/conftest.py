@@ -29,10 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _belongs_to_test_all(item: pytest.Item) -> bool:
-    """The quick suite has six minutes: pages, API and reports on PostgreSQL too (their rules run on both below), and the looks at
-    every page in more than one of four widths, themes and languages (90 s), are for `make test-all`."""
+    """The quick suite has six minutes: pages, API, reports and webhooks on PostgreSQL too (their rules run on both below), the looks at
+    every page in more than one of four widths, themes and languages (90 s), and the README's pictures are for `make test-all`."""
     folder = item.path.parent.name
-    if folder in ("web", "api", "reports") and "postgresql" in item.name:
+    if folder in ("web", "api", "reports", "webhooks") and "postgresql" in item.name:
+        return True
+    if "[with-script" in item.name or item.path.name == "test_screenshots.py":
         return True
     return "open_to_everybody" in item.name and "390-light-ja" not in item.name
 

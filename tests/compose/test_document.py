@@ -216,7 +216,7 @@ def test_what_is_kept_is_kept_as_it_is(found: dict[str, Any]) -> None:
     assert document.read(json.dumps(kept)) == kept
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(_words, _words)
 def test_any_name_leaves_the_mails_structure_as_it_is(first: str, last: str) -> None:
     plain = rendered(EVERY_BLOCK)
