@@ -1,9 +1,10 @@
 """What people read a campaign with and on, and where: the largest values of an aspect, the rest together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from kairan.models.events import Aspect, Facet
@@ -37,14 +38,34 @@ class Ranking:
 _SUMS = (Facet.openers, Facet.clickers, Facet.opens, Facet.clicks, Facet.machines)
 
 
+def rankings(session: Session, campaign_id: int, *, limit: int = LIMIT) -> dict[Aspect, Ranking]:
+    """Of every aspect, in one look: a look for each cost a page at ten million events 2 of its 10 ms.
+
+    Values that people's fetches have; what only machines have is in the total's `machines`.
+    """
+    of_people = case((Facet.opens + Facet.clicks > 0, 1), else_=0)
+    order = (of_people.desc(), Facet.openers.desc(), Facet.clickers.desc(), Facet.opens.desc(), Facet.value)
+    place = func.row_number().over(partition_by=Facet.aspect, order_by=order).label("place")
+    totals = [func.sum(column).over(partition_by=Facet.aspect).label(f"all_{at}") for at, column in enumerate(_SUMS)]
+    ranked = select(Facet.aspect, Facet.value, *_SUMS, place, *totals).where(Facet.campaign_id == campaign_id).subquery()
+    found: dict[Aspect, list[Any]] = {aspect: [] for aspect in Aspect}
+    for row in session.execute(select(ranked).where(ranked.c.place <= limit).order_by(ranked.c.aspect, ranked.c.place)):
+        found[Aspect(row.aspect)].append(row)
+    return {aspect: _ranking(rows) for aspect, rows in found.items()}
+
+
 def ranking(session: Session, campaign_id: int, aspect: Aspect, *, limit: int = LIMIT) -> Ranking:
-    """Of values that people's fetches have; what only machines have is in the total's `machines`."""
-    its = Facet.campaign_id == campaign_id, Facet.aspect == aspect
-    total = FacetFigures("", *_ints(session.execute(select(*(func.coalesce(func.sum(each), 0) for each in _SUMS)).where(*its)).one()))
-    people = select(Facet.value, *_SUMS).where(*its, Facet.opens + Facet.clicks > 0)
-    ranked = people.order_by(Facet.openers.desc(), Facet.clickers.desc(), Facet.opens.desc(), Facet.value).limit(limit)
-    rows = [FacetFigures(row[0], *_ints(row[1:])) for row in session.execute(ranked)]
-    return Ranking(rows, _rest(total, rows), total)
+    """Of one aspect."""
+    return rankings(session, campaign_id, limit=limit)[aspect]
+
+
+def _ranking(rows: Sequence[Any]) -> Ranking:
+    if not rows:
+        return Ranking([], None, FacetFigures("", 0, 0, 0, 0, 0))
+    kept = [FacetFigures(row[1], *_ints(row[2:7])) for row in rows]
+    total = FacetFigures("", *_ints(rows[0][8:13]))
+    named = [row for row in kept if row.opens + row.clicks > 0]
+    return Ranking(named, _rest(total, named), total)
 
 
 def by_rule(session: Session, campaign_id: int) -> list[FacetFigures]:

@@ -6,6 +6,7 @@ A person "opened or previewed": a beacon cannot tell which. Members recorded in 
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import func, select
@@ -18,10 +19,10 @@ from mailer.reports.state_counts import state_counts
 _NAMES = {EventKind.OPEN: "opens", EventKind.CLICK: "clicks"}
 
 
-def report(session: Session, campaign_id: int) -> dict[str, Any]:
-    """The answer of `GET /campaigns/{id}/report` (PRODUCT.md)."""
+def report(session: Session, campaign_id: int, left: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """The answer of `GET /campaigns/{id}/report` (PRODUCT.md). `left`: what `leavers` gave, where that was asked already."""
     states = state_counts(session, campaign_id)
-    left = leavers(session, campaign_id)
+    left = leavers(session, campaign_id) if left is None else left
     hours = by_hour(session, campaign_id)
     return {
         "audience": sum(states.values()),

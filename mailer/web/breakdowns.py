@@ -57,9 +57,10 @@ class Breakdown:
 def all_of(session: Session, campaign_id: int, audience: int) -> list[Breakdown]:
     """Those that have something to tell; countries only where fetches have one."""
     accepted = _accepted_by_domain(session, campaign_id, audience)
+    rankings = facets.rankings(session, campaign_id)
     found = []
     for aspect in (Aspect.CLIENT, Aspect.DEVICE, Aspect.DOMAIN, Aspect.COUNTRY):
-        ranking = facets.ranking(session, campaign_id, aspect)
+        ranking = rankings[aspect]
         if not ranking.rows or (aspect == Aspect.COUNTRY and not any(row.value for row in ranking.rows)):
             continue
         found.append(_breakdown(aspect, ranking, accepted if aspect == Aspect.DOMAIN else None))

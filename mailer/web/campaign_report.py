@@ -36,7 +36,7 @@ def overview(campaign_id: int) -> edge.Answer:
         shown = figures(session, campaign)
         before = report_queries.earlier(session, campaign)
         shown["before"], shown["usual"] = before, report_queries.usual(before)
-        shown["left_by"] = {reason: count for reason, count in summary.leavers(session, campaign_id).items() if count}
+        shown["left_by"] = {reason: count for reason, count in shown["left"].items() if count}
         shown["breakdowns"] = breakdowns.all_of(session, campaign_id, campaign.audience)
         shown["rules"] = breakdowns.machines(session, campaign_id)
     curve = report_curves.curve(campaign.started_at, shown["report"]["by_hour"], span, edge.zone())
@@ -51,8 +51,10 @@ def _is_live(campaign: Campaign) -> bool:
 
 
 def figures(session: Session, campaign: Campaign) -> dict[str, Any]:
-    report = summary.report(session, campaign.id)
+    left = summary.leavers(session, campaign.id)
+    report = summary.report(session, campaign.id, left)
     return {
+        "left": left,
         "campaign": campaign,
         "report": report,
         "counts": campaign_queries.counts(session, campaign.id),

@@ -27,10 +27,8 @@ def show(token: str) -> Response:
             return _answer(render_template("public/not_found.html", organisation=organisation), 404)
         report = summary.report(session, campaign.id)
         links = sorted(report_links.links(session, campaign.id), key=lambda link: -link.clicks)
-        readers = [
-            (title, _named(facets.ranking(session, campaign.id, aspect)))
-            for aspect, title in ((Aspect.CLIENT, breakdowns.title(Aspect.CLIENT)), (Aspect.DEVICE, breakdowns.title(Aspect.DEVICE)))
-        ]
+        rankings = facets.rankings(session, campaign.id)
+        readers = [(breakdowns.title(aspect), _named(rankings[aspect])) for aspect in (Aspect.CLIENT, Aspect.DEVICE)]
     zone = breakdowns.zone_of(zone_name)
     curve = report_curves.curve(campaign.started_at, report["by_hour"], report_curves.FIRST, zone)
     shown = {"report": report, "links": links, "readers": readers, "chart": report_curves.drawn(curve, report_curves.FIRST)}
