@@ -220,6 +220,7 @@ def test_a_mail_for_nine_o_clock_everywhere_is_scheduled_and_taken_back_by_keybo
     page.get_by_label("Date and time").fill(f"{NEXT}-07-01T09:00")
     page.get_by_role("combobox", name="Time zone").fill("Europe/Berlin")
     page.get_by_role("button", name="Continue to sending").press("Enter")
+    page.get_by_role("button", name="Schedule to").wait_for()
     if page.get_by_label("I have seen these warnings").count():
         page.get_by_label("I have seen these warnings").check()
     page.get_by_role("button", name="Schedule to").press("Enter")
