@@ -1,19 +1,20 @@
 """Pictures for mails: read by Pillow within limits, written anew without metadata, named by their content."""
 
-import io
+import json
+import subprocess
+import sys
 from datetime import datetime
 from hashlib import sha256
 
-from PIL import Image, UnidentifiedImageError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from kairan.i18n import gettext as _
 from kairan.models.media import Medium
+from mailer.media import encoder
 
-FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
-PIXELS_MAX = 25_000_000
-"""Pillow only warns between 89 and 179 million"""
 BYTES_MAX = 10 * 1024 * 1024
+ENCODER_TIMEOUT_S = 30
 TYPES = {"png": "image/png", "jpg": "image/jpeg", "gif": "image/gif"}
 
 
@@ -45,20 +46,24 @@ def path(medium: Medium) -> str:
 
 def _encoded(data: bytes) -> tuple[bytes, str, tuple[int, int]]:
     if len(data) > BYTES_MAX:
-        raise NotAPicture(f"the file is larger than {BYTES_MAX >> 20} MB")
+        raise NotAPicture(_("The file is larger than %(count)s MB.", count=BYTES_MAX >> 20))
+    # A process of its own: bytes that break a decoder, or fill its memory, break nothing else.
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            if picture.width * picture.height > PIXELS_MAX:
-                raise NotAPicture(f"the picture has more than {PIXELS_MAX // 1_000_000} million pixels")
-            picture.load()
-            transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
-            out = io.BytesIO()
-            if transparent or picture.format in ("PNG", "GIF"):
-                picture.convert("RGBA").save(out, "PNG", optimize=False)
-                return out.getvalue(), "png", picture.size
-            picture.convert("RGB").save(out, "JPEG", quality=82)
-            return out.getvalue(), "jpg", picture.size
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, NotAPicture):
-            raise
-        raise NotAPicture("this is no PNG, JPEG, GIF or WebP picture") from error
+        made = subprocess.run(
+            [sys.executable, "-m", "mailer.media.encoder"], input=data, capture_output=True, timeout=ENCODER_TIMEOUT_S, check=True
+        )
+        head, _newline, encoded = made.stdout.partition(b"\n")
+        told = json.loads(head)
+    except (subprocess.SubprocessError, ValueError) as error:
+        raise NotAPicture(_refusal("no_picture")) from error
+    if reason := told.get("refused"):
+        raise NotAPicture(_refusal(reason))
+    return encoded, told["extension"], (told["width"], told["height"])
+
+
+def _refusal(reason: str) -> str:
+    said = {
+        "pixels": _("The picture has more than %(count)s million pixels.", count=encoder.PIXELS_MAX // 1_000_000),
+        "frames": _("The animation is too long or too large: at most %(count)s pictures.", count=encoder.FRAMES_MAX),
+    }
+    return said.get(reason) or _("This is no PNG, JPEG, GIF or WebP picture that can be read.")
