@@ -9,7 +9,7 @@ the wrong form and places where a kind does not belong are refused with where th
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kairan.i18n import gettext as _
@@ -26,6 +26,9 @@ FONTS = {
     "serif": "Georgia, 'Times New Roman', 'Hiragino Mincho ProN', 'Yu Mincho', serif",
     "rounded": "'Hiragino Maru Gothic ProN', 'Trebuchet MS', 'Yu Gothic', Meiryo, Arial, sans-serif",
 }
+CONDITIONS = ("filled", "empty", "is", "is_not", "contains")
+"""what may be asked of a member's field before a block is shown"""
+PRODUCTS_MAX = 24
 SOCIAL = ("x", "instagram", "facebook", "youtube", "line", "note", "tiktok", "linkedin", "web")
 THEME: dict[str, Any] = {
     "background": "#f4f5f7", "content": "#ffffff", "text": "#1f2733", "heading": "#11161f", "link": "#2f4bd0", "button": "#2f4bd0",
@@ -135,14 +138,38 @@ def _links(value: Any) -> list[dict[str, str]]:
     return found
 
 
+def _condition(value: Any) -> dict[str, str]:
+    """Whom a block is for: a field of the member, what is asked of it, and the value it is held against."""
+    if not isinstance(value, dict) or set(value) - {"field", "is", "value"}:
+        raise ValueError(_("a condition has a field, what is asked of it, and a value"))
+    asked = _one_of(*CONDITIONS)(value.get("is"))
+    against = _words(100)(value.get("value", ""))
+    return {"field": _field(value.get("field")), "is": asked, "value": "" if asked in ("filled", "empty") else against}
+
+
+def _items(value: Any) -> list[dict[str, str]]:
+    if not isinstance(value, list) or len(value) > PRODUCTS_MAX:
+        raise ValueError(_("a list of at most %(count)s products is needed", count=PRODUCTS_MAX))
+    checks: dict[str, Check] = {
+        "src": _picture, "alt": _words(500), "title": _words(200), "text": _words(1_000), "price": _words(60), "href": address,
+    }  # fmt: skip
+    found = []
+    for each in value:
+        if not isinstance(each, dict) or set(each) - set(checks):
+            raise ValueError(_("a product has src, alt, title, text, price and href"))
+        found.append({name: check(each.get(name, "")) for name, check in checks.items()})
+    return found
+
+
 # ---- the kinds
 
 _INLINE = frozenset({"text", "mergeTag", "hardBreak"})
 _RICH = frozenset({"paragraph", "heading", "bulletList", "orderedList", "blockquote"})
 _BLOCKS = _RICH | {"image", "button", "divider", "spacer", "social", "video", "coupon", "html"}
+_SECTIONS = frozenset({"section", "products"})
 _ALIGN = (_one_of("left", "center", "right"), "left")
 KINDS: dict[str, Kind] = {
-    "doc": Kind(frozenset({"section"}), least=1),
+    "doc": Kind(_SECTIONS, least=1),
     "section": Kind(
         frozenset({"column"}),
         {
@@ -151,6 +178,10 @@ KINDS: dict[str, Kind] = {
         },
         least=1, most=3,
     ),
+    "products": Kind(attrs={
+        "items": (_items, []), "columns": (_number(1, 3), 2), "label": (_words(200), ""), "background": (_colour, None),
+        "padding": (_number(0, 80), 24),
+    }),
     "column": Kind(_BLOCKS, {"width": (_number(10, 100), 100)}, least=1),
     "paragraph": Kind(_INLINE, {"textAlign": _ALIGN}),
     "heading": Kind(_INLINE, {"textAlign": _ALIGN, "level": (_one_of(1, 2, 3), 2)}),
@@ -175,6 +206,8 @@ KINDS: dict[str, Kind] = {
     "mergeTag": Kind(attrs={"field": (_field, "first_name"), "fallback": (_words(100), "")}),
     "hardBreak": Kind(),
 }  # fmt: skip
+for _name in _BLOCKS | _SECTIONS:
+    KINDS[_name] = replace(KINDS[_name], attrs={**KINDS[_name].attrs, "condition": (_condition, None)})
 MARKS: dict[str, Mapping[str, tuple[Check, Any]]] = {
     "bold": {}, "italic": {}, "underline": {}, "strike": {}, "link": {"href": (address, "")}, "textColor": {"color": (_colour, None)},
 }  # fmt: skip
@@ -217,7 +250,7 @@ def _node(node: Any, allowed: frozenset[str], path: str, depth: int, counts: dic
     if name not in allowed:
         raise DocumentError(path, _("“%(name)s” cannot stand here.", name=name[:40]))
     counts["nodes"] += 1
-    counts["blocks"] += name in _BLOCKS
+    counts["blocks"] += name in _BLOCKS or name == "products"
     if counts["nodes"] > NODES_MAX or counts["blocks"] > BLOCKS_MAX:
         raise DocumentError(path, _("The mail has more than %(count)s blocks: nobody reads that far.", count=BLOCKS_MAX))
     if name == "text":

@@ -65,7 +65,7 @@ class Writer:
         self.font = FONTS[theme["font"]]
 
     def mail(self, body: Node) -> str:
-        sections = "".join(self.section(section) for section in body["content"])
+        sections = "".join(self._conditional(node, getattr(self, node["type"])(node)) for node in body["content"])
         theme = self.theme
         attributes = (
             f'<mj-all font-family="{attr(self.font)}"/>'
@@ -112,10 +112,47 @@ class Writer:
         width = "" if count == 1 else f' width="{node["attrs"]["width"]}%"'
         return f"<mj-column{width}>{''.join(map(self.block, node['content']))}</mj-column>"
 
+    def products(self, node: Node) -> str:
+        """Cards in rows of one to three, below each other on telephones: a section a row, with Outlook's widths."""
+        attrs = node["attrs"]
+        rows = [attrs["items"][at : at + attrs["columns"]] for at in range(0, len(attrs["items"]), attrs["columns"])]
+        background, classes = attrs["background"] or self.theme["content"], "" if attrs["background"] else "k-plain"
+        written = ""
+        for place, row in enumerate(rows):
+            top, bottom = attrs["padding"] if place == 0 else 0, attrs["padding"] if row is rows[-1] else 0
+            cells = "".join(self._product(item, attrs) for item in row)
+            cells += "<mj-column></mj-column>" * (attrs["columns"] - len(row))  # a last one alone stays as wide as the others
+            written += (
+                f'<mj-section background-color="{background}" padding="{top}px 0 {bottom}px" css-class="{classes}">{cells}</mj-section>'
+            )
+        return written
+
+    def _product(self, item: Node, attrs: Node) -> str:
+        link = f' href="{attr(item["href"])}"' if item["href"] else ""
+        width = self.theme["width"] // attrs["columns"] - 48
+        picture = (
+            f'<mj-image src="{attr(self._picture(item["src"]))}" alt="{attr(item["alt"])}" width="{width}px"{link}/>' if item["src"] else ""
+        )
+        style = f"margin:0;font-size:18px;line-height:1.4;font-weight:700;color:{self.theme['heading']}"
+        lines = [f'<h3 style="{style}">{text(item["title"])}</h3>'] if item["title"] else []
+        lines += [f"<p>{text(item['text'])}</p>"] if item["text"] else []
+        lines += [f"<p><strong>{text(item['price'])}</strong></p>"] if item["price"] else []
+        words = self._rich("".join(lines), "left") if lines else ""
+        button = f'<mj-button align="left"{link}>{text(attrs["label"])}</mj-button>' if attrs["label"] and link else ""
+        return f"<mj-column>{picture}{words}{button}</mj-column>"
+
     # ---- blocks
 
     def block(self, node: Node) -> str:
-        return str(getattr(self, f"_{node['type']}")(node))
+        return self._conditional(node, str(getattr(self, f"_{node['type']}")(node)))
+
+    def _conditional(self, node: Node, written: str) -> str:
+        """For the members whom the node is for; the merge language asks, so each mail is decided when it is made."""
+        asked = node["attrs"]["condition"]
+        if not asked or not written:
+            return written
+        begin, end = condition(asked)
+        return f"<mj-raw>{text(begin)}</mj-raw>{written}<mj-raw>{end}</mj-raw>"
 
     def _paragraph(self, node: Node) -> str:
         return self._rich(f"<p>{self.inline(node) or '&#160;'}</p>", node["attrs"]["textAlign"])
@@ -235,6 +272,15 @@ def merge_tag(name: str, fallback: str) -> str:
     """As the merge language writes it; what would end the fallback is taken out of it."""
     said = re.sub(r"[\"\\{}%]", "", fallback)
     return f'{{{{ member.{name} | default: "{said}" }}}}'
+
+
+def condition(asked: Mapping[str, str]) -> tuple[str, str]:
+    """What opens and closes it in the merge language; what would end its value is taken out."""
+    name, value = f"member.{asked['field']}", re.sub(r"[\"\\{}%]", "", asked["value"])
+    if asked["is"] == "empty":
+        return f"{{% unless {name} %}}", "{% endunless %}"
+    operator = {"filled": "", "is": f' == "{value}"', "is_not": f' != "{value}"', "contains": f' contains "{value}"'}[asked["is"]]
+    return f"{{% if {name}{operator} %}}", "{% endif %}"
 
 
 def attr(value: Any) -> str:

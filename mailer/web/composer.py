@@ -40,6 +40,14 @@ def words(session: Session) -> dict[str, Any]:
         "contrastGood": _("easy to read"), "contrastBad": _("too little: 4.5 : 1 is needed"), "font": _("Font"),
         "fonts": {"sans": _("Plain"), "serif": _("Serif"), "rounded": _("Rounded")}, "mailWidth": _("Width in pixels"),
         "dark": _("Adapt to dark mode"),
+        "forWhom": _("For whom"), "everybody": _("Everybody"), "whoseField": _("whose field"), "value": _("Value"), "onlyIf": _("Only if"),
+        "conditions": {
+            "filled": _("has a value"), "empty": _("is empty"), "is": _("is"), "is_not": _("is not"), "contains": _("contains"),
+        },
+        "product": _("Product"), "noProducts": _("No products yet: add them beside the mail."), "title": _("Name"), "price": _("Price"),
+        "addProduct": _("Add a product"), "removeProduct": _("Remove the product"), "pasteTable": _("Paste a table"),
+        "addTable": _("Add these products"),
+        "pasteTableHelp": _("A line a product: name, text, price, address, as a spreadsheet copies them."),
         "theme": {
             "background": _("Around the mail"), "content": _("Mail"), "text": _("Text"), "heading": _("Headlines"), "link": _("Links"),
             "button": _("Buttons"), "buttonText": _("Words of buttons"),
@@ -52,7 +60,7 @@ def _kinds() -> dict[str, str]:
         "paragraph": _("Text"), "heading": _("Headline"), "image": _("Picture"), "button": _("Button"), "columns2": _("Two columns"),
         "columns3": _("Three columns"), "section": _("Section"), "bulletList": _("Bulleted list"), "orderedList": _("Numbered list"),
         "blockquote": _("Quote"), "divider": _("Line"), "spacer": _("Space"), "social": _("Social links"), "video": _("Film"),
-        "coupon": _("Coupon"), "html": "HTML", "mergeTag": _("Merge field"),
+        "coupon": _("Coupon"), "products": _("Products"), "html": "HTML", "mergeTag": _("Merge field"),
     }  # fmt: skip
 
 

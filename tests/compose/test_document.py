@@ -139,6 +139,71 @@ def test_a_fallback_cannot_leave_its_field() -> None:
     assert "a@b.example" not in page and "{%" not in page
 
 
+ADA = Recipient(1, 1, "ada@example.org", "Ada", "Lovelace", "en", {"city": "Kyoto"})
+NOBODY = Recipient(2, 2, "no@example.org", "", "", "en", {})
+
+
+@pytest.mark.parametrize(
+    ("asked", "value", "for_ada", "for_nobody"),
+    [
+        ("filled", "", True, False),
+        ("empty", "", False, True),
+        ("is", "Kyoto", True, False),
+        ("is_not", "Kyoto", False, True),
+        ("contains", "yot", True, False),
+        ("is", '"x" & <y> {% endif %}', False, False),
+    ],
+)
+def test_a_condition_decides_for_each_member(asked: str, value: str, for_ada: bool, for_nobody: bool) -> None:
+    condition = {"field": "city", "is": asked, "value": value}
+    block = {"type": "paragraph", "attrs": {"condition": condition}, "content": [text("A tram runs")]}
+    found = mail(block, paragraph(text("For all")))
+    for place in ("block", "section"):
+        if place == "section":
+            found["body"]["content"].append({"type": "section", "content": [{"type": "column", "content": [paragraph(text("Everybody"))]}]})
+            found["body"]["content"][0]["attrs"] = {"condition": condition}
+        for member, shown in ((ADA, for_ada), (NOBODY, for_nobody)):
+            page = rendered(found, member)
+            assert ("A tram runs" in page) is shown, (place, member.first_name)
+            assert ("Everybody" if place == "section" else "For all") in page
+            assert "{%" not in page and len(etree.HTML(page).findall(".//table")) > 0
+
+
+def test_products_stand_in_rows_and_each_leads_where_it_should() -> None:
+    items = [
+        {"src": PICTURE, "alt": f"Tea {n}", "title": f"Tea & {n}", "price": f"{n} €", "href": f"https://shop.example/{n}"}
+        for n in (1, 2, 3)
+    ]
+    found = mail(paragraph(text("x")))
+    found["body"]["content"].append({"type": "products", "attrs": {"items": items, "columns": 2, "label": "Buy"}})
+
+    root = etree.HTML(rendered(found))
+
+    links = [a.get("href") for a in root.iter("a")]
+    assert [links.count(f"https://shop.example/{n}") for n in (1, 2, 3)] == [2, 2, 2]  # the picture's and the button's
+    assert [h.text for h in root.iter("h3")] == ["Tea & 1", "Tea & 2", "Tea & 3"]
+    assert [(img.get("alt"), img.get("width")) for img in root.iter("img")][:3] == [(f"Tea {n}", "252") for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("attrs", "path"),
+    [
+        ({"items": [{"href": "javascript:x"}]}, "items"),
+        ({"items": [{"onclick": "x"}]}, "items"),
+        ({"items": [{}] * 25}, "items"),
+        ({"columns": 4}, "columns"),
+        ({"condition": {"field": "x }}", "is": "filled"}}, "condition"),
+        ({"condition": {"field": "city", "is": "matches"}}, "condition"),
+        ({"condition": {"field": "city", "is": "is", "value": 3}}, "condition"),
+        ({"condition": "city"}, "condition"),
+    ],
+)
+def test_products_and_conditions_that_cannot_be_are_refused(attrs: Any, path: str) -> None:
+    with pytest.raises(DocumentError) as refused:
+        document.checked({"version": 1, "body": {"type": "doc", "content": [{"type": "products", "attrs": attrs}]}})
+    assert refused.value.path == f"/body/content/0/attrs/{path}"
+
+
 # ---- properties
 
 _words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=30)
@@ -192,7 +257,22 @@ _section = st.tuples(_columns, _colours, st.sampled_from(["all", "phone", "deskt
         "content": [{"type": "column", "attrs": {"width": 100 // len(made[0])}, "content": blocks} for blocks in made[0]],
     }
 )
-DOCUMENTS = st.lists(_section, min_size=1, max_size=3).map(
+_condition = st.one_of(
+    st.none(),
+    st.tuples(st.sampled_from(["first_name", "city"]), st.sampled_from(document.CONDITIONS), _words).map(
+        lambda made: {"field": made[0], "is": made[1], "value": made[2]}
+    ),
+)
+_products: st.SearchStrategy[Any] = st.tuples(st.lists(st.tuples(_words, _href), max_size=4), st.integers(1, 3), _words).map(
+    lambda made: {
+        "type": "products",
+        "attrs": {"items": [{"title": t, "href": h, "src": PICTURE} for t, h in made[0]], "columns": made[1], "label": made[2]},
+    }
+)
+_part: st.SearchStrategy[Any] = st.tuples(st.one_of(_section, _products), _condition).map(
+    lambda made: dict(made[0], attrs=dict(made[0]["attrs"], condition=made[1]))  # type: ignore[call-overload]
+)
+DOCUMENTS = st.lists(_part, min_size=1, max_size=3).map(
     lambda parts: {"version": 1, "theme": {}, "body": {"type": "doc", "content": parts}}
 )
 

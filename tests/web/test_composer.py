@@ -228,6 +228,7 @@ def test_on_a_telephone_by_touch(ground: Runtime, address: str, new_page: Callab
     page.tap("[data-kind=coupon]")
     page.wait_for_selector(".c-coupon.ProseMirror-selectednode")
     page.locator("[data-panel] input").first.fill("AUTUMN26")
+    wait_saved(page)  # a tap while the page still scrolls is none
     page.locator(".c-mail h1").first.tap()
     wait_for("the headline has the cursor", lambda: page.evaluate("document.querySelector('[data-composer]').editor.isActive('heading')"))
     page.keyboard.press("End")
@@ -289,3 +290,94 @@ def test_a_mail_is_dragged_together(address: str, new_page: Callable[..., Any]) 
     before = page.locator(".c-mail [data-block=divider]").count()
     page.drag_and_drop("[data-palette] [data-kind=divider]", ".c-mail h1 >> nth=0")
     wait_for("it was dropped", lambda: page.locator(".c-mail [data-block=divider]").count() == before + 1)
+
+
+@only_sqlite
+def test_products_and_whom_a_block_is_for_are_set_beside_the_mail(
+    ground: Runtime, address: str, new_page: Callable[..., Any], axe: Any
+) -> None:
+    page = new_page(locale="en-GB", viewport={"width": 1440, "height": 1000})
+    begin(page, address)
+    settings = page.locator("[data-panel]")
+    page.locator(".c-mail").focus()
+    page.keyboard.type("For those we know by name")
+    settings.get_by_label("For whom").first.select_option("first_name")
+    page.wait_for_selector(".c-mail [data-for='Only if First name has a value']")
+    page.click("[data-kind=products]")
+    settings.get_by_label("Paste a table").fill(
+        "Sencha\tGreen tea\t1,200 yen\thttps://shop.example/1\nHojicha\tRoasted\t900 yen\tjavascript:x"
+    )
+    settings.get_by_role("button", name="Add these products").click()
+    page.wait_for_selector(".c-product:has-text('Hojicha')")
+    settings.locator("details.c-item summary").nth(1).click()
+    settings.get_by_label("Price").nth(1).fill("950 yen")
+    settings.get_by_role("button", name="Add a product").click()
+    settings.get_by_role("button", name="Remove the product").last.click()
+    assert axe(page) == []
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/composer-products.png", full_page=True)
+    page.click("[data-kind=paragraph]")
+    page.keyboard.type("Underneath")
+    wait_saved(page)
+
+    wait_for("it is saved", lambda: "Underneath" in json.dumps(saved(ground)), 10)
+    first, products, *_rest = saved(ground)["body"]["content"]
+    assert first["content"][0]["content"][0]["attrs"]["condition"] == {"field": "first_name", "is": "filled", "value": ""}
+    assert [(item["title"], item["price"], item["href"]) for item in products["attrs"]["items"]] == [
+        ("Sencha", "1,200 yen", "https://shop.example/1"),
+        ("Hojicha", "950 yen", ""),
+    ]
+    page.frame(name="preview").wait_for_selector("text=950 yen")
+
+
+COPY = """() => {
+    const data = new DataTransfer();
+    document.querySelector(".c-mail").dispatchEvent(new ClipboardEvent("copy", { clipboardData: data, bubbles: true, cancelable: true }));
+    return data.getData("text/html");
+}"""
+
+
+@only_sqlite
+def test_a_block_is_copied_into_another_campaign_as_it_is(ground: Runtime, address: str, new_page: Callable[..., Any]) -> None:
+    page = new_page(locale="en-GB", viewport={"width": 1440, "height": 1000})
+    begin(page, address)
+    page.click("[data-kind=button]")
+    settings = page.locator("[data-panel]")
+    settings.get_by_label("Words", exact=True).fill('Come "along"')
+    settings.get_by_label("Leads to").fill("https://shop.example/autumn")
+    settings.get_by_label("As wide as the column").check()
+    settings.get_by_label("For whom").first.select_option("last_name")
+    page.locator(".c-mail .c-button").click()
+    html = page.evaluate(COPY)
+    wait_saved(page)
+    before = saved(ground)["body"]["content"][0]["content"][0]["content"][0]
+
+    page.goto(f"{address}/campaigns/new?start=empty")
+    page.fill("#name", "Winter")
+    page.click("main .actions .btn.pri")
+    page.wait_for_url("**/recipients")
+    page.goto(page.url.replace("/recipients", "/content"))
+    page.wait_for_selector("[data-composer][data-ready]")
+    page.locator(".c-mail").focus()
+    page.evaluate(PASTE, html)
+    page.wait_for_selector(".c-mail .c-button")
+    wait_saved(page)
+
+    wait_for("it is saved", lambda: "button" in kinds(saved(ground)), 10)
+    assert before in saved(ground)["body"]["content"][0]["content"][0]["content"]
+
+
+@only_sqlite
+def test_what_a_pasted_block_says_of_itself_is_not_believed(ground: Runtime, address: str, new_page: Callable[..., Any]) -> None:
+    page = new_page(locale="en-GB", viewport={"width": 1280, "height": 900})
+    begin(page, address)
+    page.locator(".c-mail").focus()
+    page.evaluate(
+        PASTE, """<div data-block="button" data-attrs='{"label":7,"href":"https://good.example/","full":"x"}'></div><p>and words</p>"""
+    )
+    page.wait_for_selector("text=and words")
+    wait_saved(page)
+
+    wait_for("it is saved", lambda: "button" in kinds(saved(ground)), 10)
+    button = next(block for block in saved(ground)["body"]["content"][0]["content"][0]["content"] if block["type"] == "button")
+    assert (button["attrs"]["label"], button["attrs"]["href"], button["attrs"]["full"]) == ("", "https://good.example/", False)

@@ -2,7 +2,7 @@
 import { NodeSelection, TextSelection } from "@tiptap/pm/state";
 import { ATOMS } from "./schema.js";
 
-export const PALETTE = ["paragraph", "heading", "image", "button", "columns2", "columns3", "section", "bulletList", "orderedList", "blockquote", "divider", "spacer", "social", "video", "coupon", "html"];
+export const PALETTE = ["paragraph", "heading", "image", "button", "columns2", "columns3", "section", "products", "bulletList", "orderedList", "blockquote", "divider", "spacer", "social", "video", "coupon", "html"];
 
 const paragraph = (text) => ({ type: "paragraph", ...(text ? { content: [{ type: "text", text }] } : {}) });
 const section = (count, inner = () => [paragraph()]) => ({
@@ -17,6 +17,7 @@ export function made(name, words) {
   if (name === "blockquote") return { type: name, content: [paragraph(words.quote)] };
   if (name === "columns2" || name === "columns3") return section(Number(name.at(-1)));
   if (name === "section") return section(1);
+  if (name === "products") return { type: name, attrs: { columns: 2, label: words.button, items: [] } };
   return { type: name, attrs: { ...ATOMS[name], ...(name === "button" ? { label: words.button } : {}) } };
 }
 
@@ -29,7 +30,17 @@ export function around(state, test) {
   return null;
 }
 
-export const currentSection = (state) => around(state, (node) => node.type.name === "section");
+export const SECTIONS = ["section", "products"];
+export const currentSection = (state) => around(state, (node) => SECTIONS.includes(node.type.name));
+
+// Where a block goes that has no place yet: the end of the last section; null where the mail has none.
+function lastPlace(state) {
+  let place = null;
+  state.doc.forEach((node, offset) => {
+    if (node.type.name === "section") place = offset + node.nodeSize - 2;
+  });
+  return place;
+}
 
 // The block that stands directly in a column.
 export function currentBlock(state) {
@@ -41,10 +52,11 @@ export function currentBlock(state) {
 }
 
 export function insert(editor, name, words, at = null) {
-  const content = made(name, words);
-  const isSection = content.type === "section";
+  let content = made(name, words);
+  if (!SECTIONS.includes(content.type) && at === null && lastPlace(editor.state) === null) content = section(1, () => [made(name, words)]);
+  const isSection = SECTIONS.includes(content.type);
   const here = isSection ? currentSection(editor.state) : currentBlock(editor.state);
-  const pos = at ?? (here ? here.pos + here.node.nodeSize : isSection ? editor.state.doc.content.size : editor.state.doc.content.size - 2);
+  const pos = at ?? (here ? here.pos + here.node.nodeSize : isSection ? editor.state.doc.content.size : lastPlace(editor.state));
   const replaces = !isSection && at === null && here && here.node.type.name === "paragraph" && here.node.content.size === 0;
   const target = replaces ? { from: here.pos, to: here.pos + here.node.nodeSize } : pos;
   editor.chain().insertContentAt(target, content).run();
@@ -76,7 +88,7 @@ export function move(editor, found, step) {
     target = step < 0 ? found.pos - other.nodeSize : found.pos + other.nodeSize;
     tr.delete(found.pos, found.pos + found.node.nodeSize).insert(target, found.node);
   } else {
-    if (found.node.type.name === "section") return false;
+    if (parent.type.name === "doc") return false;
     const edge = step < 0 ? $pos.start() - 1 : $pos.end() + 1;
     const columns = [];
     state.doc.descendants((node, pos) => {
@@ -113,7 +125,7 @@ export function remove(editor, found) {
   const { tr } = state;
   const end = found.pos + found.node.nodeSize;
   if (parent.childCount > 1) tr.delete(found.pos, end);
-  else if (found.node.type.name === "section") tr.replaceWith(found.pos, end, state.schema.nodeFromJSON(section(1)));
+  else if (parent.type.name === "doc") tr.replaceWith(found.pos, end, state.schema.nodeFromJSON(section(1)));
   else tr.replaceWith(found.pos, end, state.schema.nodes.paragraph.create());
   editor.view.dispatch(tr.scrollIntoView());
   editor.view.focus();

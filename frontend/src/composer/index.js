@@ -65,6 +65,7 @@ export function start(root) {
       paint();
       write();
     },
+    choose: () => library.choose(),
     pick: async (found) => {
       const chosen = await library.choose();
       const node = editor.state.doc.nodeAt(found.pos);
@@ -101,7 +102,7 @@ export function start(root) {
   // Behind the block, or section, that was dropped on.
   function landing(pos, kind) {
     const $pos = editor.state.doc.resolve(pos);
-    const parent = ["columns2", "columns3", "section"].includes(kind) ? "doc" : "column";
+    const parent = ["columns2", "columns3", "section", "products"].includes(kind) ? "doc" : "column";
     for (let depth = $pos.depth; depth > 0; depth--) if ($pos.node(depth - 1).type.name === parent) return $pos.after(depth);
     return parent === "column" && $pos.parent.type.name === "column" ? pos : null;
   }
@@ -195,7 +196,7 @@ export function start(root) {
         return node.type.name === "column";
       });
       items.push(
-        element("li", {}, element("button", { class: "bare", type: "button", onclick: () => select(editor, offset + 2) }, `${words.kinds.section} ${at + 1}`),
+        element("li", {}, element("button", { class: "bare", type: "button", onclick: () => select(editor, section.isAtom ? offset : offset + 2) }, `${words.kinds[section.type.name]} ${at + 1}`),
           element("ol", {}, ...blocks.map((block) => element("li", {}, element("button", { class: "bare", type: "button", onclick: () => select(editor, block.pos) }, `${words.kinds[block.name]}${block.text ? `: ${block.text}` : ""}`))))),
       );
     });

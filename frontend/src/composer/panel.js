@@ -1,5 +1,6 @@
 // The settings of what is selected, as real form fields: block, section, whole mail. They are no part of the form that is saved.
 import { currentBlock, currentSection, setAttrs, setColumns } from "./blocks.js";
+import { fromTable, product } from "./products.js";
 
 let counter = 0;
 
@@ -68,6 +69,7 @@ function readout(one, other, words) {
 
 export function panel(place, editor, words, theme, hooks) {
   let shown = "";
+  const unfold = { pos: -1, added: false }; // whose products are unfolded; a new one is
 
   const body = {
     paragraph: () => [],
@@ -150,6 +152,58 @@ export function panel(place, editor, words, theme, hooks) {
     ];
   }
 
+  const setSection = (attrs, again) => {
+    const here = currentSection(editor.state);
+    if (!here) return;
+    setAttrs(editor, here, attrs);
+    if (again) draw(true);
+  };
+
+  // Whom it is for: everybody, or members whose field says so.
+  function conditionFields(condition, set) {
+    const change = (part) => set({ condition: { field: "first_name", is: "filled", value: "", ...condition, ...part } }, true);
+    const kept = (value) => set({ condition: { ...condition, value } });
+    return [
+      fields.choice(words.forWhom, condition?.field ?? "", { "": words.everybody, ...words.fields }, (field) => (field ? change({ field }) : set({ condition: null }, true))),
+      ...(condition ? [fields.choice(words.whoseField, condition.is, words.conditions, (is) => change({ is }))] : []),
+      ...(condition && !["filled", "empty"].includes(condition.is) ? [fields.text(words.value, condition.value, kept, { max: 100 })] : []),
+    ];
+  }
+
+  function productFields(found) {
+    const { attrs } = found.node;
+    const table = fields.area(words.pasteTable, "", () => {}, { rows: 2, help: words.pasteTableHelp });
+    const items = () => currentSection(editor.state)?.node.attrs.items ?? [];
+    const change = (at, part, again) => setSection({ items: items().map((item, place) => (place === at ? { ...item, ...part } : item)) }, again);
+    const choose = async (at) => {
+      const pos = found.pos;
+      const chosen = await hooks.choose();
+      const node = editor.state.doc.nodeAt(pos);
+      if (chosen && node?.type.name === "products") setAttrs(editor, { pos, node }, { items: node.attrs.items.map((item, place) => (place === at ? { ...item, src: chosen.src, alt: item.alt || chosen.alt } : item)) });
+      draw(true);
+    };
+    return [
+      fields.choice(words.columns, attrs.columns, { 1: "1", 2: "2", 3: "3" }, (columns) => setSection({ columns: Number(columns) })),
+      fields.text(words.label, attrs.label, (label) => setSection({ label }), { max: 200 }),
+      ...attrs.items.map((item, at) => element("details", { class: "c-item" }, element("summary", {}, item.title || `${words.product} ${at + 1}`), element("div", { class: "stack-s" },
+        element("button", { class: "btn s", type: "button", onclick: () => choose(at) }, item.src ? words.otherPicture : words.choosePicture),
+        fields.text(words.alt, item.alt, (alt) => change(at, { alt }), { max: 500 }),
+        fields.text(words.title, item.title, (title) => change(at, { title }), { max: 200 }),
+        fields.area(words.kinds.paragraph, item.text, (text) => change(at, { text: text.slice(0, 1000) }), { rows: 2 }),
+        fields.text(words.price, item.price, (price) => change(at, { price }), { max: 60 }),
+        address(item.href, (href) => change(at, { href })),
+        element("button", { class: "btn s danger", type: "button", onclick: () => setSection({ items: items().filter((_each, place) => place !== at) }, true) }, words.removeProduct)))),
+      ...(attrs.items.length < 24 ? [element("button", { class: "btn", type: "button", onclick: () => { unfold.added = true; setSection({ items: [...items(), { ...product }] }, true); } }, words.addProduct)] : []),
+      table,
+      element("button", { class: "btn", type: "button", onclick: () => {
+        const made = fromTable(table.querySelector("textarea").value);
+        if (made.length) setSection({ items: [...items(), ...made].slice(0, 24) }, true);
+      } }, words.addTable),
+      fields.colour(words.background, attrs.background, (background) => setSection({ background }, true), words, theme().content),
+      fields.number(words.padding, attrs.padding, (padding) => setSection({ padding }), 0, 80),
+    ];
+  }
+
   function themeFields() {
     const set = (part) => {
       hooks.theme(part);
@@ -172,7 +226,7 @@ export function panel(place, editor, words, theme, hooks) {
     const { state } = editor;
     const chosen = state.selection.node?.type.name === "mergeTag" ? { node: state.selection.node, pos: state.selection.from } : currentBlock(state);
     const section = currentSection(state);
-    const key = [chosen?.pos, chosen?.node.type.name, section?.pos, section?.node.childCount, chosen?.node.attrs.links?.length].join("/");
+    const key = [chosen?.pos, chosen?.node.type.name, section?.pos, section?.node.childCount, chosen?.node.attrs.links?.length, section?.node.attrs.items?.length].join("/");
     if (!again && (key === shown || place.contains(document.activeElement))) return;
     shown = key;
     const name = chosen?.node.type.name;
@@ -183,13 +237,17 @@ export function panel(place, editor, words, theme, hooks) {
       if (redraw) draw(true);
     };
     const focused = place.contains(document.activeElement) ? [...place.querySelectorAll("input,select,textarea,button")].indexOf(document.activeElement) : -1;
-    const open = [...place.querySelectorAll("details")].map((each) => each.open);
+    const open = [...place.querySelectorAll("details.c-group")].map((each) => each.open);
+    const unfolded = section?.pos === unfold.pos ? [...place.querySelectorAll("details.c-item")].map((each) => each.open) : [];
+    unfold.pos = section?.pos;
     place.replaceChildren(
       ...(name === "mergeTag" ? [group(words.kinds.mergeTag, [fields.choice(words.field, chosen.node.attrs.field, words.fields, (field) => set({ field })), fields.text(words.fallback, chosen.node.attrs.fallback, (fallback) => set({ fallback }), { max: 100, help: words.fallbackHelp })], true)] : []),
-      ...(name && name !== "mergeTag" ? [group(words.kinds[name] ?? name, (body[name] ?? (() => []))(fresh(chosen), set), open[0] ?? true)] : []),
-      ...(section ? [group(words.kinds.section, sectionFields(fresh(section)), open[1] ?? false)] : []),
+      ...(name && name !== "mergeTag" ? [group(words.kinds[name] ?? name, [...(body[name] ?? (() => []))(fresh(chosen), set), ...conditionFields(fresh(chosen).node.attrs.condition, set)], open[0] ?? true)] : []),
+      ...(section ? [group(words.kinds[section.node.type.name], [...(section.node.isAtom ? productFields : sectionFields)(fresh(section)), ...conditionFields(fresh(section).node.attrs.condition, setSection)], section.node.isAtom || (open[1] ?? false))] : []),
       group(words.wholeMail, themeFields(), open[2] ?? false),
     );
+    for (const [at, each] of [...place.querySelectorAll("details.c-item")].entries()) each.open = unfolded[at] ?? unfold.added;
+    unfold.added = false;
     if (focused >= 0) place.querySelectorAll("input,select,textarea,button")[focused]?.focus();
   }
 

@@ -1,12 +1,25 @@
 // What a mail may be made of: the same kinds as mailer/compose/document.py, which believes none of it.
-import { Mark, Node, mergeAttributes } from "@tiptap/core";
+import { Extension, Mark, Node, mergeAttributes } from "@tiptap/core";
 import StarterKit from "@tiptap/starter-kit";
 import TextAlign from "@tiptap/extension-text-align";
+import { product } from "./products.js";
 
-const attributes = (defaults) => () => Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, { default: value, rendered: false }]));
+// What a block is goes with it when it is copied, also into another campaign; pasted from elsewhere only what has the right form.
+const attributes = (defaults) => () => Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, { default: value, rendered: false, parseHTML: (element) => carried(element, name, value) }]));
+const carry = (node) => ({ "data-attrs": JSON.stringify(node.attrs) });
+
+function carried(element, name, otherwise) {
+  try {
+    const value = JSON.parse(element.dataset.attrs ?? "{}")[name] ?? otherwise;
+    return otherwise === null || typeof value === typeof otherwise ? value : otherwise;
+  } catch {
+    return otherwise;
+  }
+}
+
 const classes = (name, extra = "") => ({ class: `c-${name}${extra}` });
 
-const Mail = Node.create({ name: "doc", topNode: true, content: "section+" });
+const Mail = Node.create({ name: "doc", topNode: true, content: "(section | products)+" });
 
 const Section = Node.create({
   name: "section",
@@ -15,10 +28,10 @@ const Section = Node.create({
   defining: true,
   addAttributes: attributes({ background: null, padding: 24, show: "all", stack: true }),
   parseHTML: () => [{ tag: "div[data-section]" }],
-  renderHTML: ({ node }) => {
+  renderHTML: ({ node, HTMLAttributes }) => {
     const { background, padding, show } = node.attrs;
     const style = `padding-block:${padding}px${background ? `;background:${background}` : ""}`;
-    return ["div", { "data-section": "", "data-show": show, style, ...classes("section") }, 0];
+    return ["div", { ...HTMLAttributes, ...carry(node), "data-section": "", "data-show": show, style, ...classes("section") }, 0];
   },
 });
 
@@ -29,7 +42,7 @@ const Column = Node.create({
   defining: true,
   addAttributes: attributes({ width: 100 }),
   parseHTML: () => [{ tag: "div[data-column]" }],
-  renderHTML: ({ node }) => ["div", { "data-column": "", style: `flex-basis:${node.attrs.width}%`, ...classes("column") }, 0],
+  renderHTML: ({ node }) => ["div", { ...carry(node), "data-column": "", style: `flex-basis:${node.attrs.width}%`, ...classes("column") }, 0],
 });
 
 // Blocks that hold no text of their own are drawn from their attributes and edited in the panel.
@@ -41,7 +54,7 @@ function atom(name, defaults, draw) {
     draggable: true,
     addAttributes: attributes(defaults),
     parseHTML: () => [{ tag: `div[data-block="${name}"]` }],
-    renderHTML: ({ node }) => ["div", { "data-block": name, ...classes(name) }, ...[draw(node.attrs)].flat(1)],
+    renderHTML: ({ node, HTMLAttributes }) => ["div", { ...HTMLAttributes, ...carry(node), "data-block": name, ...classes(name) }, ...[draw(node.attrs)].flat(1)],
   });
 }
 
@@ -59,6 +72,43 @@ export const ATOMS = {
 
 const picture = ({ src, alt, width = 100, radius = 0 }, empty) =>
   src ? ["img", { src, alt, style: `width:${width}%;border-radius:${radius}px`, draggable: "false" }] : ["span", { class: "c-empty" }, empty];
+
+// Cards over a table of the campaign; a section of its own, since its rows are.
+const PRODUCTS = { items: [], columns: 2, label: "", background: null, padding: 24 };
+
+function products(words) {
+  const card = ({ src, alt, title, text, price, href }, label) => ["div", classes("product"), picture({ src, alt }, words.noPicture), ["b", {}, title || words.product], ["span", {}, text], ["span", {}, price], ...(label && href ? [["span", { class: "c-label" }, label]] : [])];
+  return Node.create({
+    name: "products",
+    atom: true,
+    draggable: true,
+    addAttributes: attributes(PRODUCTS),
+    parseHTML: () => [{ tag: "div[data-products]" }],
+    renderHTML: ({ node, HTMLAttributes }) => {
+      const { items, columns, label, background, padding } = node.attrs;
+      const style = `--columns:${columns};padding-block:${padding}px${background ? `;background:${background}` : ""}`;
+      return ["div", { ...HTMLAttributes, ...carry(node), "data-products": "", style, ...classes("products") }, ...(items.length ? items.map((item) => card({ ...product, ...item }, label)) : [["span", { class: "c-empty" }, words.noProducts]])];
+    },
+  });
+}
+
+// Whom a block is for; said on the block, so that nobody wonders where it went in the preview.
+function conditions(words) {
+  const blocks = ["section", "products", "paragraph", "heading", "bulletList", "orderedList", "blockquote", ...Object.keys(ATOMS)];
+  return Extension.create({
+    name: "conditions",
+    addGlobalAttributes: () => [{
+      types: blocks,
+      attributes: {
+        condition: {
+          default: null,
+          parseHTML: (element) => carried(element, "condition", null) ?? carried({ dataset: { attrs: `{"condition":${element.dataset.condition ?? "null"}}` } }, "condition", null),
+          renderHTML: ({ condition }) => (condition ? { "data-condition": JSON.stringify(condition), "data-for": `${words.onlyIf} ${words.fields[condition.field] ?? condition.field} ${words.conditions[condition.is] ?? ""} ${condition.value}`.trim() } : {}),
+        },
+      },
+    }],
+  });
+}
 
 export function extensions(words) {
   const atoms = [
@@ -83,7 +133,7 @@ export function extensions(words) {
     heading: { levels: [1, 2, 3] },
     link: { openOnClick: false, autolink: true, protocols: ["http", "https", "mailto", "tel"], defaultProtocol: "https" },
   });
-  return [Mail, Section, Column, kit, TextAlign.configure({ types: ["heading", "paragraph"], alignments: ["left", "center", "right"] }), TextColor, mergeTag(words), ...atoms];
+  return [Mail, Section, Column, kit, TextAlign.configure({ types: ["heading", "paragraph"], alignments: ["left", "center", "right"] }), TextColor, mergeTag(words), products(words), conditions(words), ...atoms];
 }
 
 const TextColor = Mark.create({
@@ -102,7 +152,7 @@ function mergeTag(words) {
     atom: true,
     addAttributes: attributes({ field: "first_name", fallback: "" }),
     parseHTML: () => [{ tag: "span[data-field]" }],
-    renderHTML: ({ node }) => ["span", { "data-field": node.attrs.field, ...classes("field") }, words.fields[node.attrs.field] ?? node.attrs.field],
+    renderHTML: ({ node }) => ["span", { ...carry(node), "data-field": node.attrs.field, ...classes("field") }, words.fields[node.attrs.field] ?? node.attrs.field],
     renderText: ({ node }) => `{{ member.${node.attrs.field} }}`,
   });
 }
