@@ -43,6 +43,23 @@ function icons() {
   return Object.fromEntries(wanted.map((name) => [name, body(name)]))
 }
 
+// What the named mail programs do not show, of caniemail's tests: slug → { title, not: programs }. The newest test of each counts.
+const PROGRAMS = {
+  gmail: [['gmail', 'desktop-webmail'], ['gmail', 'ios'], ['gmail', 'android']],
+  'apple-mail': [['apple-mail', 'macos'], ['apple-mail', 'ios']],
+  'outlook-windows': [['outlook', 'windows']],
+  'outlook-new': [['outlook', 'outlook-com'], ['outlook', 'macos'], ['outlook', 'ios'], ['outlook', 'android']],
+  yahoo: [['yahoo', 'desktop-webmail'], ['yahoo', 'ios'], ['yahoo', 'android']],
+}
+
+function support() {
+  const { data, last_update_date: date } = readJson('node_modules/caniemail/data/caniemail.json')
+  const refuses = (stats, [family, platform]) => Object.values(stats[family]?.[platform] ?? {}).at(-1)?.startsWith('n')
+  const entry = ({ title, stats }) => ({ title, not: Object.keys(PROGRAMS).filter((name) => PROGRAMS[name].some((place) => refuses(stats, place))) })
+  const features = Object.fromEntries(data.map((feature) => [feature.slug, entry(feature)]).filter(([, { not }]) => not.length))
+  return { date, features }
+}
+
 // The licences of what is shipped (Inter is under the OFL, which asks that its text goes along).
 function licences() {
   return Object.keys(readJson('package.json').dependencies).map((name) => {
@@ -56,9 +73,10 @@ function licences() {
 mkdirSync(OUT, { recursive: true })
 const outputs = await bundle()
 writeFileSync(join(OUT, 'icons.json'), JSON.stringify(icons()))
+writeFileSync(join(OUT, 'support.json'), JSON.stringify(support()))
 writeFileSync(join(OUT, 'LICENSES.txt'), licences())
 // The manifest comes last and by rename: whoever reads it finds every file it names.
 writeFileSync(join(OUT, 'manifest.new'), JSON.stringify(manifestOf(outputs), null, 1))
 renameSync(join(OUT, 'manifest.new'), join(OUT, 'manifest.json'))
-const current = new Set([...Object.keys(outputs).map((file) => basename(file)), 'icons.json', 'LICENSES.txt', 'manifest.json'])
+const current = new Set([...Object.keys(outputs).map((file) => basename(file)), 'icons.json', 'support.json', 'LICENSES.txt', 'manifest.json'])
 for (const file of readdirSync(OUT)) if (!current.has(file)) rmSync(join(OUT, file), { recursive: true })

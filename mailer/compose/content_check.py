@@ -9,7 +9,7 @@ from lxml import etree
 
 from kairan.addresses import AddressError, normal
 from kairan.i18n import gettext as _
-from mailer.compose import compiler, written_text
+from mailer.compose import client_support, compiler, written_text
 from mailer.compose import page as pages
 from mailer.compose.expressions import Condition, Value
 from mailer.compose.findings import ContentError, Finding
@@ -119,6 +119,10 @@ def _page(page: Page, source: Source) -> Iterable[Finding]:
     yield from _placeholders(text, "content")
     if not text.strip():
         yield _warning("no_text", _("The mail is images only: many programs do not show them at first."), "content")
+    for missing in client_support.check(page.root):
+        programs = ", ".join(client_support.PROGRAMS[name] for name in missing.programs)
+        message = _("Not shown by %(programs)s: %(feature)s.", programs=programs, feature=missing.title)
+        yield _warning("client_support", message, "content")
     if not page.links:
         yield _warning("no_links", _("There is no link in the mail."), "content")
     if page.has_own_footer:
