@@ -40,7 +40,7 @@ def html(organisation: Organisation, language: str) -> Nodes:
     """A block of its own: its styles are inline, so the author's sheets and ours do not meet."""
     with speaking(language):
         contact = _contact(organisation.contact)
-        opening = f'<div role="contentinfo" lang="{language}" style="{_STYLE}{_COLOUR};text-align:center">'
+        opening = f'<div class="k-footer" role="contentinfo" lang="{language}" style="{_STYLE}{_COLOUR};text-align:center">'
         sender = f"<strong>{escape(organisation.name)}</strong><br>{_lines(organisation.address)}<br>"
         why = escape(_("You can stop these mails at any time, free of charge and without signing in."))
         nodes: list[Node] = [Text(f"{opening}{sender}{escape(_('Contact and complaints:'))} {contact}<br>{why}<br>")]

@@ -12,6 +12,7 @@ import mjml
 from lxml import etree
 
 from kairan.i18n import gettext as _
+from mailer.compose import contrast
 from mailer.compose.document import FONTS
 from mailer.compose.findings import ContentError
 
@@ -22,6 +23,8 @@ NETWORKS = {
 MJML_DEPTH_MAX = 100
 """MRML dies of 20,000 levels, and no mail needs a hundred"""
 Node = Mapping[str, Any]
+DARK = "#1d2127"
+"""behind the words in dark mode, where a section has no background of its own"""
 _HEADINGS = {1: ("30px", "1.25"), 2: ("23px", "1.3"), 3: ("18px", "1.4")}
 
 
@@ -88,10 +91,13 @@ class Writer:
         )
         if self.theme["dark"]:
             rules += (
-                "@media (prefers-color-scheme:dark){.k-body{background-color:#14171c !important}"
-                ".k-plain,.k-plain>table{background-color:#1d2127 !important;background:#1d2127 !important}"
+                "@media (prefers-color-scheme:dark){body,.k-body{background-color:#14171c !important}"
+                ".k-footer,.k-footer a{color:#aab2bf !important}"
+                f".k-plain,.k-plain>table{{background-color:{DARK} !important;background:{DARK} !important}}"
                 ".k-plain .k-text div,.k-plain .k-text p,.k-plain .k-text li,.k-plain .k-text h1,.k-plain .k-text h2,.k-plain .k-text h3"
-                "{color:#e8eaee !important}.k-plain .k-text a{color:#9fb2ff !important}}"
+                "{color:#e8eaee !important}.k-plain .k-text a{color:#9fb2ff !important}"
+                ".k-plain .k-code{border-color:#9fb2ff !important}.k-plain .k-code strong{color:#e8eaee !important}"
+                ".k-plain .k-dim table td{border:1px solid #9fb2ff !important}}"
             )
         return rules
 
@@ -212,6 +218,8 @@ class Writer:
         given = {
             "href": attrs["href"], "align": attrs["align"], "background-color": attrs["background"], "color": attrs["color"],
             "width": "100%" if attrs["full"] else None,
+            # Its edge would be lost in dark mode: it gets a line there.
+            "css-class": "k-dim" if contrast.ratio(attrs["background"] or self.theme["button"], DARK) < 3 else None,
         }  # fmt: skip
         said = "".join(f' {name}="{attr(value)}"' for name, value in given.items() if value)
         return f"<mj-button{said}>{text(attrs['label'])}</mj-button>"
@@ -234,7 +242,7 @@ class Writer:
         box = f"margin:0;padding:16px;border:2px dashed {colour};border-radius:{self.theme['radius']}px;text-align:center"
         label = f'<span style="font-size:14px">{text(attrs["label"])}</span><br/>' if attrs["label"] else ""
         code = f'<strong style="font-size:24px;letter-spacing:2px;color:{colour}">{text(attrs["code"])}</strong>'
-        return self._rich(f'<div style="{box}">{label}{code}</div>', "center")
+        return self._rich(f'<div class="k-code" style="{box}">{label}{code}</div>', "center")
 
     def _html(self, node: Node) -> str:
         """Wrapped in CDATA by a token that is put back after MRML: HTML is no XML. It is sanitised with the whole mail."""

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from mailer.compose import compiler, document, kinds, mjml_writer
+from mailer.compose import compiler, contrast, document, kinds, mjml_writer
 from mailer.compose.document import DocumentError
 from mailer.compose.findings import ContentError
 from mailer.compose.recipient import Recipient
@@ -81,6 +81,23 @@ def test_every_block_comes_out_as_mail() -> None:
     assert '<ol start="3"' in page and "[if mso" in page and "prefers-color-scheme" in page
     tables = [table for table in root.iter("table") if table.get("role") != "presentation"]
     assert tables == []
+
+
+def test_in_dark_mode_nothing_is_lost_in_the_dark() -> None:
+    page = rendered(
+        mail(
+            {"type": "button", "attrs": {"label": "x", "href": "https://a.example/", "background": "#1f2733"}},
+            {"type": "coupon", "attrs": {"code": "A"}},
+        )
+    )
+    root, dark = etree.HTML(page), page.split("prefers-color-scheme:dark)")[1]
+
+    assert root.xpath("//td[@class='k-dim']//a") and ".k-dim table td{border:1px solid" in dark.replace(" !important", "")
+    assert root.xpath("//div[@class='k-code']/strong") and root.xpath("//div[@class='k-footer']")
+    assert contrast.ratio("#e8eaee", mjml_writer.DARK) > 12 and contrast.ratio("#aab2bf", "#14171c") > 7
+    assert contrast.ratio("#000000", "#ffffff") == pytest.approx(21) and contrast.ratio("#777777", "#ffffff") == pytest.approx(
+        4.48, abs=0.01
+    )
 
 
 def test_the_language_is_each_versions_own() -> None:
