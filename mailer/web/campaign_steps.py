@@ -231,6 +231,7 @@ def _content(session: Session, campaign: Campaign, revision: Revision, form: For
         revision=revision,
         form=form or Form(None, base=revision.number, **start),
         merge_fields=merge_fields(session),
+        views=previews.views(),
         composer_words=composer.words(session) if revision.kind == "document" else None,
         ready=ready(session, campaign),
         editable=campaign.status in EDITABLE and edge.can("campaign.edit"),
@@ -270,7 +271,9 @@ def show_review(campaign_id: int, form: Form | None) -> str:
         campaign = find(session, campaign_id)
         findings = preflight.check(session, campaign_id, edge.runtime().settings, now=edge.now())
         reached, left_out = selection.count(session, campaign_id, edge.now())
-        subject, preheader = previews.inbox_line(session, campaign)
+        wanted = request.args.get("as", "").strip()
+        member = previews.asked_for(session, wanted)
+        subject, preheader = previews.inbox_line(session, campaign, member.id if member else None)
         return render_template(
             "admin/campaign_review.html",
             campaign=campaign,
@@ -289,7 +292,10 @@ def show_review(campaign_id: int, form: Form | None) -> str:
             zones=walltime.zones(),
             zone=edge.zone().key,
             series=series.of(session, campaign),
-            view=request.args.get("view", "desktop"),
+            view=request.args.get("view") if request.args.get("view") in previews.VIEWS else "desktop",
+            views=previews.views(),
+            wanted=wanted,
+            member=member,
         )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from kairan import i18n
+from kairan.i18n import gettext as _
 from kairan.models.audience import Member, Subscription
 from kairan.models.campaigns import Campaign, CampaignList
 from mailer.campaigns import compilation
@@ -17,12 +18,21 @@ from mailer.compose.nodes import Nodes
 from mailer.compose.program import render
 from mailer.compose.recipient import Recipient
 from mailer.compose.source import Source, scope, subject
-from mailer.web import edge
+from mailer.web import edge, member_queries
 from mailer.web.forms import Form
 from mailer.web.gatekeeper import MAIL_CSP
 
 blueprint = Blueprint("previews", __name__)
-VIEWS = ("desktop", "phone", "dark", "text")
+VIEWS = ("desktop", "phone", "dark", "forced", "bare", "text")
+"""forced: as programs that turn every colour round show it, an approximation by the page's own style; bare: without pictures"""
+
+
+def views() -> list[tuple[str, str, str]]:
+    """(view, its name, its icon)"""
+    return [
+        ("desktop", _("Desktop"), "monitor"), ("phone", _("Phone"), "smartphone"), ("dark", _("Dark"), "moon"),
+        ("forced", _("Colours reversed"), "sun-moon"), ("bare", _("Without pictures"), "circle-slash"), ("text", _("Text"), "file-text"),
+    ]  # fmt: skip
 
 
 @blueprint.route("/campaigns/<int:campaign_id>/preview", methods=["GET", "POST"])
@@ -49,7 +59,7 @@ def rendered(source: Source, recipient: Recipient, view: str, link_ids: bool = F
         page = render_template("admin/preview_error.html", error=error)
     # Our pictures from where the page itself comes: the address of the mails' links may be another host, which the policy keeps out.
     answer = make_response(page.replace(f"{source.base_url}/m/", "/m/"))
-    answer.headers["Content-Security-Policy"] = MAIL_CSP
+    answer.headers["Content-Security-Policy"] = MAIL_CSP.replace("img-src 'self' data:", "img-src 'none'") if view == "bare" else MAIL_CSP
     answer.headers["X-Robots-Tag"] = "noindex"
     return answer
 
@@ -68,10 +78,17 @@ def _typed(source: Source, form: Form) -> Source:
     )
 
 
-def inbox_line(session: Session, campaign: Campaign) -> tuple[str, str]:
-    """Subject and preheader as the sample member's inbox shows them; as typed where they cannot be rendered yet."""
+def asked_for(session: Session, search: str) -> Member | None:
+    """The member that an address or the beginning of a name leads to; nobody for who may not see members."""
+    if not search or not edge.can("member.address"):
+        return None
+    return session.scalars(select(Member).where(member_queries.matches(search)).order_by(Member.id).limit(1)).one_or_none()
+
+
+def inbox_line(session: Session, campaign: Campaign, member_id: int | None) -> tuple[str, str]:
+    """Subject and preheader as the member's inbox shows them; as typed where they cannot be rendered yet."""
     source = compilation.source_of(session, campaign, edge.runtime().settings.base_url)
-    recipient = sample(session, campaign.id, None)
+    recipient = sample(session, campaign.id, member_id)
     return _rendered_line(lambda: subject(source), source.subject, recipient), _rendered_line(
         lambda: merge.parse(source.preheader, scope(source), "preheader", "text"), source.preheader, recipient
     )

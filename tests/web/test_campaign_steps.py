@@ -126,6 +126,26 @@ def test_the_preview_shows_what_is_typed_and_runs_no_script(admin, campaign):
     assert "/o/" not in answer.get_data(as_text=True)
 
 
+def test_the_review_shows_the_mail_as_any_member_gets_it(admin, campaign, ground, news):
+    with ground.writing() as session:
+        session.get_one(Member, 2).first_name = "Setsuko"
+    admin.post(f"{campaign}/content", {**CONTENT, "subject": "For {{ member.first_name | default: 'you' }}"})
+
+    for search in ("m1@example.com", "setsu"):
+        page = admin.get(f"{campaign}/review", query_string={"as": search}).get_data(as_text=True)
+        assert "For Setsuko" in page and "member=2" in page and "As m1@example.com gets it" in page
+    page = admin.get(f"{campaign}/review?as=nobody@example.com").get_data(as_text=True)
+    assert "No member was found" in page and "member=" not in page.split("iframe")[1]
+
+
+def test_a_preview_without_pictures_loads_none(admin, campaign):
+    policy = {
+        view: admin.get(f"{campaign}/preview?view={view}").headers["Content-Security-Policy"] for view in ("desktop", "bare", "forced")
+    }
+
+    assert "img-src 'none'" in policy["bare"] and "img-src 'self'" in policy["desktop"] and "img-src 'self'" in policy["forced"]
+
+
 def test_the_preview_of_an_unfinished_mail_says_why_it_cannot_be_shown(admin, campaign):
     answer = admin.post(f"{campaign}/preview", {**CONTENT, "content": "{{ member.nonsense }}"})
 
