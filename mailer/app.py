@@ -35,6 +35,7 @@ ADMIN = (
     "mailer.web.sending",
     "mailer.web.campaign_progress",
     "mailer.web.uncertain",
+    "mailer.web.versions",
     "mailer.web.campaign_report",
     "mailer.web.reports_over",
     "mailer.web.sharing",

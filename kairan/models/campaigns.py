@@ -72,6 +72,10 @@ class Campaign(Base):
     """deliveries written by the snapshot"""
     left_out: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """reason to number of members in the lists who got no delivery"""
+    trial: Mapped[dict[str, Any] | None]
+    """mailer.campaigns.trials.Trial as a document: how variants are tried, and which one won; NULL: there are none, or all share alike"""
+    approval: Mapped[dict[str, Any] | None]
+    """mailer.campaigns.approval.Approval as a document: who asked for a second person's yes, and who gave it to which revision"""
     final_counts: Mapped[dict[str, Any] | None]
     """deliveries by state, once all of them have ended for good; NULL: something may still move"""
     told_status: Mapped[str | None] = mapped_column(String(10))
@@ -142,6 +146,8 @@ class Revision(Base):
     """the source in its kind"""
     text: Mapped[str | None] = mapped_column(Text)
     """the author's own plain-text part; NULL: written from the content"""
+    versions: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """`b`, `ja`, `b-ja`… to the fields in which that version differs from the one it follows (mailer.campaigns.versions)"""
     saved_by: Mapped[int | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     saved_at: Mapped[datetime]
 
@@ -154,7 +160,7 @@ class Program(Base):
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
     revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     variant: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, default=0)
-    """0: the only one; 1-4 are the variants of an A/B test"""
+    """0: A, or the only one; 1-3 are B, C and D of an A/B test"""
     language: Mapped[str] = mapped_column(String(5), primary_key=True)
     format: Mapped[str] = mapped_column(String(5), primary_key=True)
     """html, plain (html without beacon and tracked links), text"""

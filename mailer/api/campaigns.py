@@ -235,7 +235,7 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
         lists=[str(number) for number in reach.lists],
         exclude=ExcludeShown(lists=[str(number) for number in reach.excluded]),
         purpose=purpose.name if purpose else None,
-        content=_content(revision),
+        content=content_shown(revision),
         text=revision.text,
         recording=campaign.recording,
         record_opens=campaign.record_opens,
@@ -250,7 +250,7 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
 # ---- what is given
 
 
-def _source(given: ContentGiven) -> dict[str, str]:
+def content_given(given: ContentGiven) -> dict[str, str]:
     """Kind and content as fields of a revision. Raises Problem."""
     said = given.model_dump(exclude_none=True)
     if len(said) != 1:
@@ -266,7 +266,7 @@ def _source(given: ContentGiven) -> dict[str, str]:
     return {"kind": kind, "content": content}
 
 
-def _content(revision: Revision) -> ContentShown:
+def content_shown(revision: Revision | Content) -> ContentShown:
     shown: dict[str, Any] = {revision.kind: json.loads(revision.content) if revision.kind == "document" else revision.content}
     return ContentShown(**shown)
 
@@ -295,8 +295,8 @@ def _unknown_list() -> Problem:
 def create(call: Call, body: NewCampaign) -> Answer:
     """Makes a draft."""
     _no_segments(body.segment, body.exclude)
-    said = body.model_dump(include={"subject", "preheader", "from_name", "from_email", "reply_to", "text"})
-    content = Content(**said, **_source(body.content))
+    said: dict[str, Any] = body.model_dump(include={"subject", "preheader", "from_name", "from_email", "reply_to", "text"})
+    content = Content(**(said | content_given(body.content)))
     with call.effect() as session:
         purpose_id = _purpose_id(session, call, body.purpose)
         reach = Reach(
@@ -351,7 +351,7 @@ def change(call: Call, campaign_id: int, body: CampaignChange) -> Answer:
     given = body.model_fields_set - {"revision", "segment"}
     says = body.model_dump(include=given & Content.__dataclass_fields__.keys() - {"content"})
     if "content" in given:
-        says |= _source(body.content)
+        says |= content_given(body.content)
     with call.effect() as session:
         campaign = hold(session, campaign_id)
         try:

@@ -26,6 +26,7 @@ from mailer.api import (
     reports,
     settings,
     suppressions,
+    versions,
     webhooks,
 )
 from mailer.api.calls import OPERATIONS, Call, Operation
@@ -38,7 +39,7 @@ from unsubscribe.waiting import wait_for_gated
 __all__ = [
     "OPERATIONS",
     "blueprint", "campaign_sending", "campaigns", "exports", "imports", "lists", "members", "openapi", "reports", "settings",
-    "suppressions", "webhooks",
+    "suppressions", "versions", "webhooks",
 ]  # fmt: skip
 
 blueprint = Blueprint("api", __name__)

@@ -11,16 +11,17 @@ from kairan.models import campaigns as rows
 from kairan.models.audience import Attribute, List, Recording
 from kairan.models.campaigns import Campaign, CampaignList
 from kairan.sql import insert, locked
-from mailer.campaigns import revisions
+from mailer.campaigns import revisions, versions
 from mailer.compose import compiler, kinds
 from mailer.compose.compiler import Organisation, Source
 from mailer.compose.findings import ContentError
 from mailer.delivery import signing
 
 
-def source_of(session: Session, campaign: Campaign, base_url: str) -> Source:
-    """Everything the compiler needs to know about the campaign's current revision."""
-    revision = revisions.current(session, campaign)
+def source_of(session: Session, campaign: Campaign, base_url: str, version: str = versions.MAIN) -> Source:
+    """Everything the compiler needs to know about a version of the campaign's current revision. Raises VersionError."""
+    number = campaign.revision
+    revision = versions.effective(revisions.content_of(revisions.current(session, campaign)), version)
     organisation = installation.get(session, "organisation")
     first_list = _first_list(session, campaign.id)
     host = urlsplit(base_url).hostname or "localhost"
@@ -29,7 +30,7 @@ def source_of(session: Session, campaign: Campaign, base_url: str) -> Source:
     return Source(
         campaign_id=campaign.id,
         campaign_name=campaign.name,
-        revision=revision.number,
+        revision=number,
         subject=revision.subject,
         preheader=revision.preheader,
         from_name=revision.from_name,
@@ -47,7 +48,7 @@ def source_of(session: Session, campaign: Campaign, base_url: str) -> Source:
         unsubscribe_mailto=None,
         attribute_names=frozenset(session.execute(select(Attribute.name)).scalars()),
         message_domain=domain,
-        first_link=_next_link(session, campaign.id, revision.number),
+        first_link=_next_link(session, campaign.id, number),
     )
 
 
@@ -59,9 +60,9 @@ def html_of(kind: str, content: str, base_url: str, title: str) -> tuple[str | N
         return None, error
 
 
-def mailed_source(session: Session, campaign: Campaign, base_url: str) -> Source:
+def mailed_source(session: Session, campaign: Campaign, base_url: str, version: str = versions.MAIN) -> Source:
     """The same for mails that leave the house: links, and pictures that lie here, on the sender's own link host where it has one."""
-    source = source_of(session, campaign, base_url)
+    source = source_of(session, campaign, base_url, version)
     links = signing.link_base(session, source.from_email, base_url)
     html = source.html.replace(f"{base_url}/m/", f"{links}/m/") if source.html else source.html
     return replace(source, base_url=links, html=html)
@@ -93,12 +94,32 @@ def compile_campaign(session: Session, campaign: Campaign, base_url: str) -> int
     ).scalar_one()
     if done:
         return 0
-    compiled = compiler.compile_source(mailed_source(session, campaign, base_url))
     session.execute(delete(rows.Link).where(rows.Link.campaign_id == campaign.id, rows.Link.revision == campaign.revision))
+    first_link = _next_link(session, campaign.id, campaign.revision)
+    links = 0
+    for part in versions.parts(revisions.content_of(revisions.current(session, campaign))):
+        source = replace(mailed_source(session, campaign, base_url, part.key), first_link=first_link + links)
+        compiled = compiler.compile_source(source)
+        _keep(session, campaign, part, compiled)
+        links += len(compiled.links)
+    session.flush()
+    return links
+
+
+def _keep(session: Session, campaign: Campaign, part: versions.Part, compiled: compiler.Compiled) -> None:
     for (kind, language), program in compiled.programs.items():
+        if language not in part.languages:
+            continue
         session.execute(
             insert(session, rows.Program)
-            .values(campaign_id=campaign.id, revision=campaign.revision, variant=0, language=language, format=kind, body=program.to_json())
+            .values(
+                campaign_id=campaign.id,
+                revision=campaign.revision,
+                variant=part.variant,
+                language=language,
+                format=kind,
+                body=program.to_json(),
+            )
             .on_conflict_do_nothing()
         )
     session.add_all(
@@ -107,5 +128,3 @@ def compile_campaign(session: Session, campaign: Campaign, base_url: str) -> int
         )
         for link in compiled.links
     )
-    session.flush()
-    return len(compiled.links)

@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import datetime, timedelta
+from itertools import count
 
 from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from kairan import clock, i18n, installation, queues
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.runtime import Runtime, runtime
-from mailer.campaigns import compilation, lifecycle, preflight, restored, schedule, series
+from mailer.campaigns import compilation, lifecycle, preflight, restored, schedule, series, trials
 from mailer.delivery import holds, snapshot, zone_times
 from mailer.delivery import jobs as sending
 from mailer.reports import final_counts
@@ -124,6 +125,7 @@ def tick(ground: Runtime) -> None:
         with ground.writing() as session:
             if lifecycle.finish_if_done(session, campaign_id, now=clock.now()):
                 log.info("campaign sent", extra={"campaign": campaign_id})
+    hold_trials(ground)
     for campaign_id in cancelled:
         with ground.writing() as session:
             lifecycle.cancel_waiting(session, campaign_id, now=clock.now())
@@ -131,6 +133,27 @@ def tick(ground: Runtime) -> None:
         with ground.writing() as session:
             holds.postpone_closed(session, clock.now())
     sending.ring_waiting(ground, BELLS)
+
+
+def hold_trials(ground: Runtime) -> None:
+    """Tests of variants: their end, the winner, and the rest that becomes due (a kill in between is taken up here)."""
+    with ground.reading() as session:
+        live = trials.live(session)
+    for campaign_id in live:
+        with ground.writing() as session:
+            wanted = trials.advance(session, campaign_id, now=clock.now())
+        if wanted:
+            release(ground, campaign_id)
+
+
+def release(ground: Runtime, campaign_id: int) -> None:
+    """Makes the rest of a test due, piece by piece, and rings the lanes."""
+    for chunk in count(1):
+        with ground.writing() as session:
+            if not trials.release(session, campaign_id, chunk, now=clock.now()):
+                break
+        if chunk <= BELLS:
+            sending.ring(ground, campaign_id)
 
 
 def make_occurrences(ground: Runtime) -> None:

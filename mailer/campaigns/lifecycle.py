@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, func, null, or_, select, update
+from sqlalchemy import exists, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from kairan.i18n import lazy_gettext
@@ -307,11 +307,10 @@ def finish_if_done(session: Session, campaign_id: int, *, now: datetime) -> bool
     return True
 
 
-def _unfinished(session: Session, campaign_id: int) -> int:
-    unfinished = [State.QUEUED, State.SENDING, State.DEFERRED]
-    return int(
-        session.execute(select(func.count()).where(Delivery.campaign_id == campaign_id, Delivery.state.in_(unfinished))).scalar_one()
-    )
+def _unfinished(session: Session, campaign_id: int) -> bool:
+    """Those that wait for the winner of a test are among them."""
+    unfinished = Delivery.state.in_([State.QUEUED, State.SENDING, State.DEFERRED])
+    return bool(session.execute(select(exists().where(Delivery.campaign_id == campaign_id, unfinished))).scalar_one())
 
 
 def _move(session: Session, campaign_id: int, before: list[CampaignStatus], after: CampaignStatus, now: datetime, **values: object) -> None:

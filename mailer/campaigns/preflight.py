@@ -4,6 +4,7 @@ Content is judged by mailer.compose.content_check; here is what only campaign, a
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from kairan.i18n import ngettext
 from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus
 from kairan.settings import Settings, base_is_public_or_loopback, is_loopback
 from mailer.audience import selection
-from mailer.campaigns import compilation, schedule
+from mailer.campaigns import compilation, revisions, schedule, versions
 from mailer.campaigns.schedule import Plan
 from mailer.compose import content_check
 from mailer.compose.findings import Finding
@@ -31,13 +32,46 @@ def check(session: Session, campaign_id: int, settings: Settings, *, now: dateti
     found = [
         *_installation(session, settings),
         *_audience(session, campaign, now),
-        *content_check.check(source),
+        *_content(session, campaign, settings),
+        *_trial(campaign, plan),
         *_sender(session, source.from_email),
         *_signing(session, source.from_email, settings, now),
         *_overlap(session, campaign, now),
         *_time(session, plan, now),
     ]
     return sorted(found, key=lambda finding: finding.level != "error")
+
+
+def _content(session: Session, campaign: Campaign, settings: Settings) -> Iterator[Finding]:
+    """What the content check says of each version that somebody would get."""
+    held = revisions.content_of(revisions.current(session, campaign))
+    parts = versions.parts(held)
+    found = [content_check.check(compilation.source_of(session, campaign, settings.base_url, part.key)) for part in parts]
+    shared = [finding for finding in found[0] if all(finding in each for each in found)]
+    yield from shared
+    for part, each in zip(parts, found, strict=True):
+        for finding in each:
+            if finding not in shared:
+                message = _("Version %(name)s: %(finding)s", name=part.key.upper(), finding=finding.message)
+                yield replace(finding, message=message, where=f"{finding.where}@{part.key}")
+        yield from _version(held, part)
+
+
+def _version(held: revisions.Content, part: versions.Part) -> Iterator[Finding]:
+    name = part.key.upper()
+    if part.key != versions.MAIN and part.content == versions.effective(held, versions.MAIN):
+        message = _("Version %(name)s says the same as the mail that it is a version of. Change it, or remove it.", name=name)
+        yield Finding("warning", "same_version", message, f"subject@{part.key}")
+    # One envelope, one link host, one signature a campaign: they go by the domain.
+    if part.content.from_email.rpartition("@")[2].lower() != held.from_email.rpartition("@")[2].lower():
+        message = _("Version %(name)s comes from another domain. All versions of a campaign are sent from one.", name=name)
+        yield Finding("error", "version_domain", message, f"from_email@{part.key}")
+
+
+def _trial(campaign: Campaign, plan: Plan | None) -> Iterator[Finding]:
+    if campaign.trial and plan is not None and plan.local_time:
+        message = _("A test of variants and sending at each member's local time do not go together: choose one of them.")
+        yield Finding("error", "trial_local_time", message, "versions")
 
 
 def _time(session: Session, plan: Plan | None, now: datetime) -> Iterator[Finding]:

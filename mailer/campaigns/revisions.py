@@ -1,7 +1,9 @@
 """What a campaign says: every save is a revision of its own, never changed. Two saves of one base: the second is told."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -37,6 +39,8 @@ class Content:
     kind: str = "html"
     content: str = ""
     text: str | None = None
+    versions: dict[str, Any] = field(default_factory=dict)
+    """see mailer.campaigns.versions"""
 
 
 def content_of(revision: Revision) -> Content:
@@ -49,6 +53,13 @@ def current(session: Session, campaign: Campaign) -> Revision:
 
 def save(session: Session, campaign_id: int, base: int, changes: dict[str, object], *, now: datetime, by: int | None = None) -> Revision:
     """Saves changed fields on top of revision `base`. Raises RevisionConflict, NotEditable. Saving what is there makes no revision."""
+    return save_change(session, campaign_id, base, lambda content: replace(content, **changes), now=now, by=by)  # type: ignore[arg-type]
+
+
+def save_change(
+    session: Session, campaign_id: int, base: int, change: Callable[[Content], Content], *, now: datetime, by: int | None = None
+) -> Revision:
+    """The same for a change that depends on what is there; it may raise errors of its own."""
     held = locked(select(Campaign).where(Campaign.id == campaign_id), session).execution_options(populate_existing=True)
     campaign = session.execute(held).scalar_one()
     if campaign.status not in (CampaignStatus.DRAFT, CampaignStatus.PAUSED):
@@ -57,9 +68,12 @@ def save(session: Session, campaign_id: int, base: int, changes: dict[str, objec
     if theirs.number != base:
         session.expunge(theirs)  # so that it can still be read after the rollback that the exception brings
         raise RevisionConflict(theirs)
-    content = replace(content_of(theirs), **changes)  # type: ignore[arg-type]
-    if content == content_of(theirs):
+    before = content_of(theirs)
+    content = change(before)
+    if content == before:
         return theirs
+    if campaign.status == CampaignStatus.PAUSED and campaign.started_at and content.versions.keys() != before.versions.keys():
+        raise NotEditable  # whose mail a delivery is goes by the versions that were there at its start
     return _append(session, campaign, content, now, by)
 
 
@@ -76,6 +90,11 @@ def _append(session: Session, campaign: Campaign, content: Content, now: datetim
     session.flush()
     session.refresh(campaign)
     return revision
+
+
+def repeat(session: Session, campaign: Campaign, *, now: datetime, by: int | None = None) -> Revision:
+    """A new revision that says the same, of a campaign on its way: no lane that loaded the one before passes the gate from here on."""
+    return _append(session, campaign, content_of(current(session, campaign)), now, by)
 
 
 def first(session: Session, campaign: Campaign, content: Content, *, now: datetime, by: int | None = None) -> Revision:

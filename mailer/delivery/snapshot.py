@@ -6,7 +6,7 @@ given once. Deliveries are never removed again: what follows is states.
 
 from datetime import datetime
 
-from sqlalchemy import and_, func, insert, literal, select, text
+from sqlalchemy import ColumnElement, and_, case, func, insert, literal, null, select, text
 from sqlalchemy.orm import Session
 
 from kairan import installation
@@ -15,7 +15,7 @@ from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.deliveries import Chunk, Delivery, State, ZoneTime
 from kairan.sql import is_sqlite, locked
 from mailer.audience import selection
-from mailer.delivery import zone_times
+from mailer.delivery import splits, zone_times
 from mailer.delivery.chunks import CHUNK
 
 
@@ -45,9 +45,12 @@ def _write_deliveries(session: Session, campaign: Campaign, now: datetime) -> in
     number = (literal(campaign.audience) + func.row_number().over(order_by=chosen.c.id)).label("number")
     due_at = literal(zone_times.for_members_without(campaign, installation.get(session, "time_zone"), now), Delivery.due_at.type)
     is_by_zone = zone_times.differ(campaign)
+    due: ColumnElement[datetime | None] = func.coalesce(ZoneTime.due_at, due_at) if is_by_zone else due_at
+    split = splits.waiting(campaign.trial)
+    if split is not None:  # who is not of the test is not due before the winner is known
+        due = case((split.column(number).is_(None), null()), else_=due)
     rows = select(
-        literal(campaign.id), number, chosen.c.id, chosen.c.address_key, literal(int(State.QUEUED)),
-        func.coalesce(ZoneTime.due_at, due_at) if is_by_zone else due_at, literal(0), literal(0),
+        literal(campaign.id), number, chosen.c.id, chosen.c.address_key, literal(int(State.QUEUED)), due, literal(0), literal(0),
     )  # fmt: skip
     if is_by_zone:
         there = and_(ZoneTime.campaign_id == campaign.id, ZoneTime.zone == Member.time_zone)

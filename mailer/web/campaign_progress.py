@@ -1,5 +1,6 @@
 """While a campaign goes out: how far it is, why it stands still, and the buttons that hold it, end it or take it up again."""
 
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, abort, g, redirect, render_template
@@ -13,7 +14,7 @@ from mailer.campaigns import jobs, lifecycle
 from mailer.delivery import providers
 from mailer.reports import tallies
 from mailer.reports.charts import state_bar
-from mailer.web import campaign_queries, edge, standstill
+from mailer.web import campaign_queries, edge, standstill, versions
 from mailer.web.campaign_queries import Counts
 
 blueprint = Blueprint("campaign_progress", __name__)
@@ -34,6 +35,13 @@ def progress(campaign_id: int) -> edge.Answer:
         return render_template(page, **figures(session, campaign))
 
 
+def _trial(session: Session, campaign: Campaign) -> dict[str, Any]:
+    """The test whose winner is not known, when it ends, and how its variants do."""
+    trial = versions.live_trial(campaign)
+    ends = datetime.fromisoformat(trial.ends_at) if trial and trial.ends_at else None
+    return {"trial": trial, "trial_ends": ends, "variants": versions.rows(session, campaign) if trial else []}
+
+
 def figures(session: Session, campaign: Campaign) -> dict[str, Any]:
     tally, now = tallies.tally(session, campaign.id), edge.now()
     tallies.count_domains(session, campaign.id, DOMAINS_A_POLL if edge.is_fragment() else DOMAINS_A_PAGE)
@@ -49,6 +57,7 @@ def figures(session: Session, campaign: Campaign) -> dict[str, Any]:
         "rate": rate,
         "left_s": left / rate if rate >= 0.5 and left else None,
         "problems": tally.problems(),
+        **_trial(session, campaign),
         "providers": standstill.of_providers(session, tally.providers, now),
         "domains": tally.domains(),
         "domains_made_of": tally.domains_made_of(),

@@ -12,7 +12,18 @@ from mailer.campaigns import compilation
 from mailer.reports import final_counts, summary
 from mailer.reports import links as report_links
 from mailer.reports import recipients as report_recipients
-from mailer.web import breakdowns, campaign_queries, edge, member_queries, paging, previews, report_curves, report_queries, standstill
+from mailer.web import (
+    breakdowns,
+    campaign_queries,
+    edge,
+    member_queries,
+    paging,
+    previews,
+    report_curves,
+    report_queries,
+    standstill,
+    versions,
+)
 from mailer.web.report_curves import FIRST
 
 blueprint = Blueprint("campaign_report", __name__)
@@ -39,6 +50,8 @@ def overview(campaign_id: int) -> edge.Answer:
         shown["left_by"] = {reason: count for reason, count in shown["left"].items() if count}
         shown["breakdowns"] = breakdowns.all_of(session, campaign_id, campaign.audience)
         shown["rules"] = breakdowns.machines(session, campaign_id)
+        shown["versions"] = versions.rows(session, campaign)
+        shown["verdict"] = versions.verdict(shown["versions"], "opens" if (campaign.trial or {}).get("by") == "opens" else "clicks")
     curve = report_curves.curve(campaign.started_at, shown["report"]["by_hour"], span, edge.zone())
     page = "admin/_report.html" if edge.is_fragment() else "admin/report.html"
     return render_template(page, **shown, chart=report_curves.drawn(curve, span), span=span, is_live=_is_live(campaign), tab="overview")

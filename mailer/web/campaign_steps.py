@@ -9,13 +9,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from kairan import walltime
+from kairan import i18n, walltime
 from kairan.i18n import gettext as _
 from kairan.models.audience import Attribute, List, Purpose, Recording, Subscription
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from mailer.audience import selection
-from mailer.campaigns import compilation, lifecycle, preflight, revisions, series
-from mailer.web import composer, edge, previews, sending, when
+from mailer.campaigns import compilation, lifecycle, preflight, revisions, series, trials
+from mailer.campaigns import versions as campaign_versions
+from mailer.web import composer, edge, previews, sending, versions, when
 from mailer.web.forms import Form
 
 blueprint = Blueprint("campaign_steps", __name__)
@@ -139,7 +140,7 @@ def ready(session: Session, campaign: Campaign) -> set[str]:
 def content(campaign_id: int) -> str:
     with edge.reading() as session:
         campaign = find(session, campaign_id)
-        return _content(session, campaign, revisions.current(session, campaign), None)
+        return _content(session, campaign, None)
 
 
 @blueprint.post("/campaigns/<int:campaign_id>/content")
@@ -147,23 +148,47 @@ def content(campaign_id: int) -> str:
 def save_content(campaign_id: int) -> edge.Answer:
     form = Form(request.form)
     with edge.reading() as session:
-        before = revisions.current(session, find(session, campaign_id)).content
-    changes, base = read_content(form, before), form.raw("base")
+        held = revisions.content_of(revisions.current(session, find(session, campaign_id)))
+    version = versions.asked(held)
+    changes, base = read_content(form, campaign_versions.effective(held, version).content), form.raw("base")
     if not form.is_right:
         return _wrong_content(campaign_id, form)
     with edge.writing() as session:
-        find(session, campaign_id)
+        campaign = find(session, campaign_id)
         try:
-            saved = revisions.save(session, campaign_id, int(base), changes, now=edge.now(), by=edge.signed_in().id)
+            saved = _save(session, campaign_id, version, int(base), changes)
+            if form.raw("then"):
+                session.refresh(campaign)
+                version = versions.change(session, campaign, form.raw("then"), version)
+                return edge.back_to(_content_page(campaign_id, version), _("Saved."))
         except revisions.RevisionConflict as conflict:
             theirs = conflict.theirs
         except revisions.NotEditable:
             abort(409)
         else:
-            return _saved(campaign_id, form, saved.number)
+            return _saved(campaign_id, form, saved.number, version)
     if edge.wants_json():
         return jsonify(conflict=True, revision=theirs.number), 409
-    return _both_versions(campaign_id, form, theirs), 409
+    return _both_versions(campaign_id, form, theirs, version), 409
+
+
+def _save(session: Session, campaign_id: int, version: str, base: int, changes: dict[str, object]) -> Revision:
+    """Raises RevisionConflict, NotEditable."""
+    try:
+        return revisions.save_change(
+            session,
+            campaign_id,
+            base,
+            lambda content: campaign_versions.changed(content, version, changes),
+            now=edge.now(),
+            by=edge.signed_in().id,
+        )
+    except campaign_versions.VersionError:
+        abort(409)  # somebody removed it in between
+
+
+def _content_page(campaign_id: int, version: str) -> str:
+    return f"/campaigns/{campaign_id}/content" + (f"?version={version}" if version != campaign_versions.MAIN else "")
 
 
 @blueprint.post("/campaigns/<int:campaign_id>/content/as-html")
@@ -172,16 +197,18 @@ def as_html(campaign_id: int) -> Response:
     """The saved mail of blocks, MJML or Markdown as HTML from now on: a new revision, the old one stays where it was."""
     with edge.writing() as session:
         campaign = find(session, campaign_id)
-        revision = revisions.current(session, campaign)
-        html, fault = compilation.html_of(revision.kind, revision.content, edge.runtime().settings.base_url, revision.subject)
+        held = revisions.content_of(revisions.current(session, campaign))
+        version = versions.asked(held)
+        said = campaign_versions.effective(held, version)
+        page = _content_page(campaign_id, version)
+        html, fault = compilation.html_of(said.kind, said.content, edge.runtime().settings.base_url, said.subject)
         if html is None or fault is not None:
-            return edge.back_to(f"/campaigns/{campaign_id}/content", _("This content cannot be turned into HTML."), "warn")
+            return edge.back_to(page, _("This content cannot be turned into HTML."), "warn")
         try:
-            changes: dict[str, object] = {"kind": "html", "content": html}
-            revisions.save(session, campaign_id, revision.number, changes, now=edge.now(), by=edge.signed_in().id)
+            _save(session, campaign_id, version, campaign.revision, {"kind": "html", "content": html})
         except (revisions.RevisionConflict, revisions.NotEditable):
             abort(409)
-    return edge.back_to(f"/campaigns/{campaign_id}/content", _("The mail is HTML now."))
+    return edge.back_to(page, _("The mail is HTML now."))
 
 
 def read_content(form: Form, before: str = "") -> dict[str, object]:
@@ -207,12 +234,12 @@ def read_content(form: Form, before: str = "") -> dict[str, object]:
     return changes
 
 
-def _saved(campaign_id: int, form: Form, number: int) -> Response:
+def _saved(campaign_id: int, form: Form, number: int, version: str) -> Response:
     if edge.wants_json():
         return jsonify(saved=True, revision=number)
     if form.raw("go") == "on":
         return edge.back_to(f"/campaigns/{campaign_id}/review")
-    return edge.back_to(f"/campaigns/{campaign_id}/content", _("Saved."))
+    return edge.back_to(_content_page(campaign_id, version), _("Saved."))
 
 
 def _wrong_content(campaign_id: int, form: Form) -> edge.Answer:
@@ -220,19 +247,28 @@ def _wrong_content(campaign_id: int, form: Form) -> edge.Answer:
         return jsonify(errors=form.errors), 422
     with edge.reading() as session:
         campaign = find(session, campaign_id)
-        return _content(session, campaign, revisions.current(session, campaign), form), 422
+        return _content(session, campaign, form), 422
 
 
-def _content(session: Session, campaign: Campaign, revision: Revision, form: Form | None) -> str:
-    start = {name: value for name, value in asdict(revisions.content_of(revision)).items()}
+def _content(session: Session, campaign: Campaign, form: Form | None) -> str:
+    revision = revisions.current(session, campaign)
+    held = revisions.content_of(revision)
+    version = versions.asked(held)
+    said = campaign_versions.effective(held, version)
     return render_template(
         "admin/campaign_content.html",
         campaign=campaign,
         revision=revision,
-        form=form or Form(None, base=revision.number, **start),
+        form=form or Form(None, base=revision.number, **asdict(said)),
+        version=version,
+        versions=versions.names(held),
+        to_add=versions.to_add(held) if campaign.status == CampaignStatus.DRAFT else [],
+        can_go=campaign.status == CampaignStatus.DRAFT and versions.can_go(held, version),
+        follows=campaign_versions.follows_content(held, version),
+        page=_content_page(campaign.id, version),
         merge_fields=merge_fields(session),
         views=previews.views(),
-        composer_words=composer.words(session) if revision.kind == "document" else None,
+        composer_words=composer.words(session) if said.kind == "document" else None,
         ready=ready(session, campaign),
         editable=campaign.status in EDITABLE and edge.can("campaign.edit"),
     )
@@ -248,13 +284,23 @@ def merge_fields(session: Session) -> list[tuple[str, str]]:
     return [*built_in, *named, ("{{ unsubscribe_url }}", _("Unsubscribe link"))]
 
 
-def _both_versions(campaign_id: int, form: Form, theirs: Revision) -> str:
+def _both_versions(campaign_id: int, form: Form, theirs: Revision, version: str) -> str:
     from kairan.models.accounts import Account
 
     with edge.reading() as session:
         campaign = find(session, campaign_id)
         author = session.get(Account, theirs.saved_by) if theirs.saved_by else None
-    return render_template("admin/campaign_conflict.html", campaign=campaign, form=form, theirs=theirs, author=author)
+    held = revisions.content_of(theirs)
+    version = version if campaign_versions.has(held, version) else campaign_versions.MAIN
+    return render_template(
+        "admin/campaign_conflict.html",
+        campaign=campaign,
+        form=form,
+        theirs=theirs,
+        said=campaign_versions.effective(held, version),
+        author=author,
+        page=_content_page(campaign_id, version),
+    )
 
 
 # ---- review
@@ -273,13 +319,21 @@ def show_review(campaign_id: int, form: Form | None) -> str:
         reached, left_out = selection.count(session, campaign_id, edge.now())
         wanted = request.args.get("as", "").strip()
         member = previews.asked_for(session, wanted)
-        subject, preheader = previews.inbox_line(session, campaign, member.id if member else None)
+        revision = revisions.current(session, campaign)
+        held = revisions.content_of(revision)
+        version = versions.asked(held)
+        subject, preheader = previews.inbox_line(session, campaign, member.id if member else None, version)
         return render_template(
             "admin/campaign_review.html",
             campaign=campaign,
             subject=subject,
             preheader=preheader,
-            revision=revisions.current(session, campaign),
+            revision=campaign_versions.effective(held, version),
+            version=version,
+            versions=versions.names(held),
+            variants=campaign_versions.variants(held),
+            trial=trials.of(campaign),
+            trial_shares=[(share, i18n.percent(share / 100, 0)) for share in versions.SHARES],
             form=form,
             findings=findings,
             stopped=preflight.has_errors(findings),
@@ -300,11 +354,14 @@ def show_review(campaign_id: int, form: Form | None) -> str:
 
 
 def where(campaign_id: int, place: str) -> str:
-    """The page and field that a finding speaks of."""
+    """The page and field that a finding speaks of; `subject@b` is that of a version."""
+    place, _at, version = place.partition("@")
     if place.startswith("recipients"):
         return f"/campaigns/{campaign_id}/recipients"
     if place.startswith("settings"):
         return "/settings"
     if place == "review":
         return f"/campaigns/{campaign_id}/review#when"
-    return f"/campaigns/{campaign_id}/content#{place.split(':', 1)[0] or 'content'}"
+    if place == "versions":
+        return f"/campaigns/{campaign_id}/review#versions"
+    return f"{_content_page(campaign_id, version or campaign_versions.MAIN)}#{place.split(':', 1)[0] or 'content'}"

@@ -12,13 +12,13 @@ from kairan import i18n
 from kairan.i18n import gettext as _
 from kairan.models.audience import Member, Subscription
 from kairan.models.campaigns import Campaign, CampaignList
-from mailer.campaigns import compilation
+from mailer.campaigns import compilation, revisions
 from mailer.compose import compiler, merge
 from mailer.compose.nodes import Nodes
 from mailer.compose.program import render
 from mailer.compose.recipient import Recipient
 from mailer.compose.source import Source, scope, subject
-from mailer.web import edge, member_queries
+from mailer.web import edge, member_queries, versions
 from mailer.web.forms import Form
 from mailer.web.gatekeeper import MAIL_CSP
 
@@ -42,7 +42,8 @@ def preview(campaign_id: int) -> Response:
     form = Form(request.form if request.method == "POST" else request.args)
     with edge.reading() as session:
         campaign = session.get(Campaign, campaign_id) or abort(404)
-        source = compilation.source_of(session, campaign, edge.runtime().settings.base_url)
+        held = revisions.content_of(revisions.current(session, campaign))
+        source = compilation.source_of(session, campaign, edge.runtime().settings.base_url, versions.asked(held))
         recipient = sample(session, campaign_id, request.args.get("member", type=int))
     if request.method == "POST":
         source = _typed(source, form)
@@ -85,9 +86,9 @@ def asked_for(session: Session, search: str) -> Member | None:
     return session.scalars(select(Member).where(member_queries.matches(search)).order_by(Member.id).limit(1)).one_or_none()
 
 
-def inbox_line(session: Session, campaign: Campaign, member_id: int | None) -> tuple[str, str]:
+def inbox_line(session: Session, campaign: Campaign, member_id: int | None, version: str) -> tuple[str, str]:
     """Subject and preheader as the member's inbox shows them; as typed where they cannot be rendered yet."""
-    source = compilation.source_of(session, campaign, edge.runtime().settings.base_url)
+    source = compilation.source_of(session, campaign, edge.runtime().settings.base_url, version)
     recipient = sample(session, campaign.id, member_id)
     return _rendered_line(lambda: subject(source), source.subject, recipient), _rendered_line(
         lambda: merge.parse(source.preheader, scope(source), "preheader", "text"), source.preheader, recipient

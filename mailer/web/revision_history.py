@@ -46,6 +46,7 @@ def _changed(revision: Revision, before: Revision | None) -> list[str]:
     names = {
         "subject": _("Subject"), "preheader": _("Preheader"), "from_name": _("Sender name"), "from_email": _("Sender address"),
         "reply_to": _("Answers go to"), "kind": _("Kind"), "content": _("Content"), "text": _("Own plain-text part"),
+        "versions": _("Versions"),
     }  # fmt: skip
     mine, theirs = asdict(revisions.content_of(revision)), asdict(revisions.content_of(before))
     return [label for name, label in names.items() if mine[name] != theirs[name]]

@@ -97,7 +97,7 @@ def ask(campaign_id: int) -> edge.Answer:
     if plan is None:
         return campaign_steps.show_review(campaign_id, form), 422
     if preflight.has_errors(findings):
-        return edge.back_to(f"/campaigns/{campaign_id}/review", _("Some findings must be put right first."), "bad")
+        return edge.back_to(f"/campaigns/{campaign_id}/review", next(one.message for one in findings if one.level == "error"), "bad")
     starts = max(plan.starts_at(edge.now()), edge.now() + schedule.UNDO)
     return render_template(
         "admin/campaign_send.html",
