@@ -16,6 +16,8 @@ DEFAULTS: dict[str, Any] = {
     "time_zone": "Asia/Tokyo",
     "one_click_scope": "all",
     "sender": {"name": "", "email": ""},
+    "brand": {},
+    "approval_above": None,
 }
 """what holds until somebody sets it; also the list of names there are"""
 

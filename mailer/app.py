@@ -42,6 +42,7 @@ ADMIN = (
     "mailer.web.exports",
     "mailer.web.previews",
     "mailer.web.members",
+    "mailer.web.library",
     "mailer.web.lists",
     "mailer.web.imports",
     "mailer.web.suppressions",

@@ -11,8 +11,9 @@ from kairan.models import campaigns as rows
 from kairan.models.audience import Attribute, List, Recording
 from kairan.models.campaigns import Campaign, CampaignList
 from kairan.sql import insert, locked
-from mailer.campaigns import revisions, versions
+from mailer.campaigns import library, revisions, versions
 from mailer.compose import compiler, kinds
+from mailer.compose.brand import Shared
 from mailer.compose.compiler import Organisation, Source
 from mailer.compose.findings import ContentError
 from mailer.delivery import signing
@@ -26,7 +27,8 @@ def source_of(session: Session, campaign: Campaign, base_url: str, version: str 
     first_list = _first_list(session, campaign.id)
     host = urlsplit(base_url).hostname or "localhost"
     domain = revision.from_email.rpartition("@")[2] or host
-    html, fault = html_of(revision.kind, revision.content, base_url, revision.subject)
+    shared = library.shared(session)
+    html, fault = html_of(revision.kind, revision.content, base_url, revision.subject, shared)
     return Source(
         campaign_id=campaign.id,
         campaign_name=campaign.name,
@@ -41,21 +43,22 @@ def source_of(session: Session, campaign: Campaign, base_url: str, version: str 
         text=revision.content if revision.kind == "text" else revision.text,
         record_opens=campaign.record_opens and campaign.recording != Recording.NONE,
         record_clicks=campaign.record_clicks and campaign.recording != Recording.NONE,
-        organisation=Organisation(organisation["name"], organisation["address"], organisation["contact"]),
+        organisation=Organisation(organisation["name"], organisation["address"], organisation["contact"], shared.brand),
         base_url=base_url,
         list_id=f"list{first_list.id if first_list else 0}.{host}",
         list_name=first_list.name if first_list else organisation["name"],
         unsubscribe_mailto=None,
         attribute_names=frozenset(session.execute(select(Attribute.name)).scalars()),
         message_domain=domain,
+        shared=shared,
         first_link=_next_link(session, campaign.id, number),
     )
 
 
-def html_of(kind: str, content: str, base_url: str, title: str) -> tuple[str | None, ContentError | None]:
+def html_of(kind: str, content: str, base_url: str, title: str, shared: Shared) -> tuple[str | None, ContentError | None]:
     """The content as HTML, or why it is none. The pages of the installation's pictures lie under its own address."""
     try:
-        return kinds.as_html(kind, content, picture_base=base_url, title=title), None
+        return kinds.as_html(kind, content, picture_base=base_url, title=title, shared=shared), None
     except ContentError as error:
         return None, error
 

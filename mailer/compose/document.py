@@ -29,10 +29,13 @@ FONTS = {
 CONDITIONS = ("filled", "empty", "is", "is_not", "contains")
 """what may be asked of a member's field before a block is shown"""
 PRODUCTS_MAX = 24
-SOCIAL = ("x", "instagram", "facebook", "youtube", "line", "note", "tiktok", "linkedin", "web")
+NETWORKS = {
+    "x": "X", "instagram": "Instagram", "facebook": "Facebook", "youtube": "YouTube", "line": "LINE", "note": "note", "tiktok": "TikTok",
+    "linkedin": "LinkedIn", "web": "Web",
+}  # fmt: skip
 THEME: dict[str, Any] = {
     "background": "#f4f5f7", "content": "#ffffff", "text": "#1f2733", "heading": "#11161f", "link": "#2f4bd0", "button": "#2f4bd0",
-    "buttonText": "#ffffff", "font": "sans", "width": 600, "radius": 6, "dark": True,
+    "buttonText": "#ffffff", "font": "sans", "width": 600, "radius": 6, "dark": True, "brand": False,
 }  # fmt: skip
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -64,7 +67,7 @@ class Kind:
 # ---- checks: each returns the value as it is kept, or raises ValueError
 
 
-def _colour(value: Any) -> str | None:
+def checked_colour(value: Any) -> str | None:
     if value in (None, ""):
         return None
     if isinstance(value, str) and _COLOUR.fullmatch(value):
@@ -115,7 +118,7 @@ def address(value: Any) -> str:
     raise ValueError(_("an address must begin with https://, mailto: or tel:"))
 
 
-def _picture(value: Any) -> str:
+def checked_picture(value: Any) -> str:
     if isinstance(value, str) and (not value or _PICTURE.fullmatch(value) or re.match(r"https?://[^/\s\"<>]+/[^\s\"<>]*\Z", value)):
         return value
     raise ValueError(_("a picture of the library or an https address is needed"))
@@ -127,14 +130,14 @@ def _field(value: Any) -> str:
     raise ValueError(_("the name of a field is needed"))
 
 
-def _links(value: Any) -> list[dict[str, str]]:
+def checked_links(value: Any) -> list[dict[str, str]]:
     if not isinstance(value, list) or len(value) > 12:
         raise ValueError(_("a list of at most 12 links is needed"))
     found = []
     for each in value:
         if not isinstance(each, dict) or set(each) - {"network", "href"}:
             raise ValueError(_("each link has a network and an address"))
-        found.append({"network": _one_of(*SOCIAL)(each.get("network")), "href": address(each.get("href"))})
+        found.append({"network": _one_of(*NETWORKS)(each.get("network")), "href": address(each.get("href"))})
     return found
 
 
@@ -151,7 +154,7 @@ def _items(value: Any) -> list[dict[str, str]]:
     if not isinstance(value, list) or len(value) > PRODUCTS_MAX:
         raise ValueError(_("a list of at most %(count)s products is needed", count=PRODUCTS_MAX))
     checks: dict[str, Check] = {
-        "src": _picture, "alt": _words(500), "title": _words(200), "text": _words(1_000), "price": _words(60), "href": address,
+        "src": checked_picture, "alt": _words(500), "title": _words(200), "text": _words(1_000), "price": _words(60), "href": address,
     }  # fmt: skip
     found = []
     for each in value:
@@ -165,23 +168,24 @@ def _items(value: Any) -> list[dict[str, str]]:
 
 _INLINE = frozenset({"text", "mergeTag", "hardBreak"})
 _RICH = frozenset({"paragraph", "heading", "bulletList", "orderedList", "blockquote"})
-_BLOCKS = _RICH | {"image", "button", "divider", "spacer", "social", "video", "coupon", "html"}
-_SECTIONS = frozenset({"section", "products"})
+_BLOCKS = _RICH | {"image", "logo", "button", "divider", "spacer", "social", "video", "coupon", "html"}
+_SECTIONS = frozenset({"section", "products", "saved"})
 _ALIGN = (_one_of("left", "center", "right"), "left")
 KINDS: dict[str, Kind] = {
     "doc": Kind(_SECTIONS, least=1),
     "section": Kind(
         frozenset({"column"}),
         {
-            "background": (_colour, None), "padding": (_number(0, 80), 24), "show": (_one_of("all", "phone", "desktop"), "all"),
+            "background": (checked_colour, None), "padding": (_number(0, 80), 24), "show": (_one_of("all", "phone", "desktop"), "all"),
             "stack": (_flag, True),
         },
         least=1, most=3,
     ),
     "products": Kind(attrs={
-        "items": (_items, []), "columns": (_number(1, 3), 2), "label": (_words(200), ""), "background": (_colour, None),
+        "items": (_items, []), "columns": (_number(1, 3), 2), "label": (_words(200), ""), "background": (checked_colour, None),
         "padding": (_number(0, 80), 24),
     }),
+    "saved": Kind(attrs={"id": (_number(1, 10**15), 1), "name": (_words(200), "")}),
     "column": Kind(_BLOCKS, {"width": (_number(10, 100), 100)}, least=1),
     "paragraph": Kind(_INLINE, {"textAlign": _ALIGN}),
     "heading": Kind(_INLINE, {"textAlign": _ALIGN, "level": (_one_of(1, 2, 3), 2)}),
@@ -190,18 +194,19 @@ KINDS: dict[str, Kind] = {
     "listItem": Kind(frozenset({"paragraph", "bulletList", "orderedList"}), least=1),
     "blockquote": Kind(frozenset({"paragraph"}), least=1),
     "image": Kind(attrs={
-        "src": (_picture, ""), "alt": (_words(500), ""), "href": (address, ""), "width": (_number(10, 100), 100),
+        "src": (checked_picture, ""), "alt": (_words(500), ""), "href": (address, ""), "width": (_number(10, 100), 100),
         "align": (_one_of("left", "center", "right"), "center"), "radius": (_number(0, 40), 0),
     }),
+    "logo": Kind(attrs={"width": (_number(10, 100), 30), "align": _ALIGN}),
     "button": Kind(attrs={
-        "label": (_words(200), ""), "href": (address, ""), "background": (_colour, None), "color": (_colour, None),
+        "label": (_words(200), ""), "href": (address, ""), "background": (checked_colour, None), "color": (checked_colour, None),
         "align": (_one_of("left", "center", "right"), "center"), "full": (_flag, False),
     }),
-    "divider": Kind(attrs={"color": (_colour, None), "thickness": (_number(1, 8), 1)}),
+    "divider": Kind(attrs={"color": (checked_colour, None), "thickness": (_number(1, 8), 1)}),
     "spacer": Kind(attrs={"height": (_number(4, 120), 24)}),
-    "social": Kind(attrs={"links": (_links, []), "align": (_one_of("left", "center", "right"), "center")}),
-    "video": Kind(attrs={"src": (_picture, ""), "alt": (_words(500), ""), "href": (address, "")}),
-    "coupon": Kind(attrs={"code": (_words(60), ""), "label": (_words(200), ""), "color": (_colour, None)}),
+    "social": Kind(attrs={"links": (checked_links, []), "align": (_one_of("left", "center", "right"), "center")}),
+    "video": Kind(attrs={"src": (checked_picture, ""), "alt": (_words(500), ""), "href": (address, "")}),
+    "coupon": Kind(attrs={"code": (_words(60), ""), "label": (_words(200), ""), "color": (checked_colour, None)}),
     "html": Kind(attrs={"html": (_words(50_000), "")}),
     "mergeTag": Kind(attrs={"field": (_field, "first_name"), "fallback": (_words(100), "")}),
     "hardBreak": Kind(),
@@ -209,7 +214,8 @@ KINDS: dict[str, Kind] = {
 for _name in _BLOCKS | _SECTIONS:
     KINDS[_name] = replace(KINDS[_name], attrs={**KINDS[_name].attrs, "condition": (_condition, None)})
 MARKS: dict[str, Mapping[str, tuple[Check, Any]]] = {
-    "bold": {}, "italic": {}, "underline": {}, "strike": {}, "link": {"href": (address, "")}, "textColor": {"color": (_colour, None)},
+    "bold": {}, "italic": {}, "underline": {}, "strike": {},
+    "link": {"href": (address, "")}, "textColor": {"color": (checked_colour, None)},
 }  # fmt: skip
 NEEDS_RIGHT = frozenset({"html"})
 """kinds for those who may write HTML"""
@@ -217,13 +223,17 @@ NEEDS_RIGHT = frozenset({"html"})
 
 def read(text: str) -> dict[str, Any]:
     """The document as it is kept: only what is known, with every attribute. Raises DocumentError."""
+    return checked(parsed(text))
+
+
+def parsed(text: str) -> Any:
+    """What the text is as JSON, believed in nothing. Raises DocumentError."""
     if len(text.encode()) > BYTES_MAX:
         raise DocumentError("", _("The mail is larger than 1 MB: pictures belong into the library."))
     try:
-        found = json.loads(text, parse_constant=lambda name: None)
+        return json.loads(text, parse_constant=lambda name: None)
     except (ValueError, RecursionError) as error:
         raise DocumentError("", _("The mail cannot be read: it is not a document of the editor.")) from error
-    return checked(found)
 
 
 def checked(found: Any) -> dict[str, Any]:
@@ -236,8 +246,9 @@ def checked(found: Any) -> dict[str, Any]:
 
 
 _THEME_CHECKS: dict[str, tuple[Check, Any]] = {
-    **{name: (_colour, THEME[name]) for name in ("background", "content", "text", "heading", "link", "button", "buttonText")},
+    **{name: (checked_colour, THEME[name]) for name in ("background", "content", "text", "heading", "link", "button", "buttonText")},
     "font": (_one_of(*FONTS), "sans"), "width": (_number(480, 720), 600), "radius": (_number(0, 30), 6), "dark": (_flag, True),
+    "brand": (_flag, False),
 }  # fmt: skip
 
 
@@ -250,7 +261,7 @@ def _node(node: Any, allowed: frozenset[str], path: str, depth: int, counts: dic
     if name not in allowed:
         raise DocumentError(path, _("“%(name)s” cannot stand here.", name=name[:40]))
     counts["nodes"] += 1
-    counts["blocks"] += name in _BLOCKS or name == "products"
+    counts["blocks"] += name in _BLOCKS or name in ("products", "saved")
     if counts["nodes"] > NODES_MAX or counts["blocks"] > BLOCKS_MAX:
         raise DocumentError(path, _("The mail has more than %(count)s blocks: nobody reads that far.", count=BLOCKS_MAX))
     if name == "text":
@@ -311,6 +322,27 @@ def has_kind(document: Mapping[str, Any], names: frozenset[str]) -> bool:
             return True
         waiting += node.get("content", [])
     return False
+
+
+def section(found: Any) -> dict[str, Any]:
+    """A section by itself, as it is saved for several mails. Raises DocumentError."""
+    return _node(found, frozenset({"section", "products"}), "", 1, {"nodes": 0, "blocks": 0})
+
+
+def with_sections(document: Mapping[str, Any], sections: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """The document with what its saved sections say now. Raises DocumentError for one that is gone."""
+    body = document["body"]
+    written = []
+    for at, node in enumerate(body["content"]):
+        if node["type"] != "saved":
+            written.append(node)
+        elif (held := sections.get(node["attrs"]["id"])) is None:
+            said = _("The saved section “%(name)s” is no longer there: take it out.", name=node["attrs"]["name"][:60])
+            raise DocumentError(f"/body/content/{at}", said)
+        else:
+            condition = node["attrs"]["condition"]
+            written.append({**held, "attrs": {**held["attrs"], **({"condition": condition} if condition else {})}})
+    return {**document, "body": {**body, "content": written}}
 
 
 def empty() -> dict[str, Any]:

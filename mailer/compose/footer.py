@@ -9,6 +9,8 @@ from html import escape
 
 from kairan.i18n import gettext as _
 from kairan.i18n import speaking
+from mailer.compose.brand import Brand
+from mailer.compose.document import NETWORKS
 from mailer.compose.nodes import Node, Nodes, OwnUrl, Text, joined
 
 _STYLE = "margin:0;padding:24px 16px;font:12px/1.6 -apple-system,'Segoe UI','Hiragino Sans','Noto Sans JP',Meiryo,sans-serif;"
@@ -24,6 +26,8 @@ class Organisation:
     name: str
     address: str
     contact: str
+    brand: Brand | None = None
+    """its footer words and social links stand above what the law asks for"""
 
 
 def links(language: str) -> list[tuple[str, str]]:
@@ -42,6 +46,7 @@ def html(organisation: Organisation, language: str) -> Nodes:
         contact = _contact(organisation.contact)
         opening = f'<div class="k-footer" role="contentinfo" lang="{language}" style="{_STYLE}{_COLOUR};text-align:center">'
         sender = f"<strong>{escape(organisation.name)}</strong><br>{_lines(organisation.address)}<br>"
+        sender = f"{_of_brand(organisation.brand, language)}{sender}"
         why = escape(_("You can stop these mails at any time, free of charge and without signing in."))
         nodes: list[Node] = [Text(f"{opening}{sender}{escape(_('Contact and complaints:'))} {contact}<br>{why}<br>")]
     for position, (name, own) in enumerate(links(language)):
@@ -55,10 +60,28 @@ def text(organisation: Organisation, language: str) -> Nodes:
         contact = _("Contact and complaints:")
         why = _("You can stop these mails at any time, free of charge and without signing in.")
     address = "\n".join(line.strip() for line in organisation.address.splitlines())
-    nodes: list[Node] = [Text(f"\n{_RULE}\n{organisation.name}\n{address}\n{contact} {organisation.contact}\n\n{why}\n")]
+    more = _text_of_brand(organisation.brand, language)
+    nodes: list[Node] = [Text(f"\n{_RULE}\n{more}{organisation.name}\n{address}\n{contact} {organisation.contact}\n\n{why}\n")]
     for name, own in links(language):
         nodes += [Text(f"{name}: "), OwnUrl(own), Text("\n")]
     return joined(nodes)
+
+
+def _of_brand(brand: Brand | None, language: str) -> str:
+    if brand is None:
+        return ""
+    style = f'style="{_COLOUR};text-decoration:underline"'
+    links_of = [link for link in brand.social if link["href"]]
+    social = " &nbsp;·&nbsp; ".join(f'<a href="{escape(link["href"])}" {style}>{NETWORKS[link["network"]]}</a>' for link in links_of)
+    words = _lines(brand.footer(language)) if brand.footer(language) else ""
+    return "".join(f"{part}<br>" for part in (social, words) if part)
+
+
+def _text_of_brand(brand: Brand | None, language: str) -> str:
+    if brand is None:
+        return ""
+    social = [f"{NETWORKS[link['network']]}: {link['href']}" for link in brand.social if link["href"]]
+    return "".join(f"{line}\n" for line in (*social, *filter(None, [brand.footer(language)])))
 
 
 def _lines(text_of_address: str) -> str:

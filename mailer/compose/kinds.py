@@ -5,6 +5,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from mailer.compose import document, mjml_writer
+from mailer.compose.brand import NOTHING, Shared
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -21,12 +22,12 @@ _PAGE = (
 )
 
 
-def as_html(kind: str, content: str, *, picture_base: str, title: str = "") -> str | None:
+def as_html(kind: str, content: str, *, picture_base: str, title: str = "", shared: Shared = NOTHING) -> str | None:
     """None for plain text, and for nothing. Raises ContentError."""
     if kind == "text" or not content.strip():
         return None
     if kind == "document":
-        return mjml_writer.html(document.read(content), picture_base=picture_base)
+        return mjml_writer.html(document.read(content), picture_base=picture_base, shared=shared)
     if kind == "mjml":
         return mjml_writer.compiled(mjml_writer.checked(content))
     if kind == "markdown":

@@ -13,13 +13,10 @@ from lxml import etree
 
 from kairan.i18n import gettext as _
 from mailer.compose import contrast
-from mailer.compose.document import FONTS
+from mailer.compose.brand import NOTHING, Brand, Shared
+from mailer.compose.document import FONTS, NETWORKS, with_sections
 from mailer.compose.findings import ContentError
 
-NETWORKS = {
-    "x": "X", "instagram": "Instagram", "facebook": "Facebook", "youtube": "YouTube", "line": "LINE", "note": "note", "tiktok": "TikTok",
-    "linkedin": "LinkedIn", "web": "Web",
-}  # fmt: skip
 MJML_DEPTH_MAX = 100
 """MRML dies of 20,000 levels, and no mail needs a hundred"""
 Node = Mapping[str, Any]
@@ -28,9 +25,15 @@ DARK = "#1d2127"
 _HEADINGS = {1: ("30px", "1.25"), 2: ("23px", "1.3"), 3: ("18px", "1.4")}
 
 
-def html(document: Node, *, picture_base: str) -> str:
-    """The mail as HTML, with merge fields and our pictures' addresses below `picture_base`."""
-    return compiled(Writer(document["theme"], picture_base).mail(document["body"]))
+def html(document: Node, *, picture_base: str, shared: Shared = NOTHING) -> str:
+    """The mail as HTML, with merge fields and our pictures' addresses below `picture_base`. Raises ContentError."""
+    whole = with_sections(document, shared.sections)
+    return compiled(Writer(theme_of(whole["theme"], shared.brand), picture_base, shared).mail(whole["body"]))
+
+
+def theme_of(theme: Node, brand: Brand | None) -> Node:
+    """A mail's own theme, or the brand's where it follows that."""
+    return {**theme, **brand.theme} if theme["brand"] and brand else theme
 
 
 def compiled(source: str) -> str:
@@ -62,7 +65,8 @@ def checked(source: str) -> str:
 class Writer:
     """One document's MJML."""
 
-    def __init__(self, theme: Node, picture_base: str) -> None:
+    def __init__(self, theme: Node, picture_base: str, shared: Shared = NOTHING) -> None:
+        self.shared = shared
         self.theme = theme
         self.base = picture_base
         self.font = FONTS[theme["font"]]
@@ -202,6 +206,17 @@ class Writer:
             f'<mj-image src="{attr(self._picture(attrs["src"]))}" alt="{attr(attrs["alt"])}" width="{width}px" align="{attrs["align"]}" '
             f'border-radius="{attrs["radius"]}px"{link}/>'
         )
+
+    def _logo(self, node: Node) -> str:
+        """The brand's; the organisation's name where there is none."""
+        brand, attrs = self.shared.brand, node["attrs"]
+        if brand is None or not brand.logo:
+            name = text(self.shared.organisation)
+            style = f"margin:0;font-size:18px;line-height:1.4;font-weight:700;color:{self.theme['heading']}"
+            return self._rich(f'<p style="{style}">{name}</p>', attrs["align"]) if name else ""
+        alt = brand.logo_alt or self.shared.organisation
+        given = {"src": brand.logo, "alt": alt, "href": brand.logo_href, "width": attrs["width"], "align": attrs["align"], "radius": 0}
+        return self._image({"attrs": given})
 
     def _video(self, node: Node) -> str:
         """A still that leads to the film: mail programs play none."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from kairan.i18n import gettext as _
 from mailer.compose import merge
+from mailer.compose.brand import NOTHING, Shared
 from mailer.compose.findings import ContentError
 from mailer.compose.footer import Organisation
 from mailer.compose.merge import Scope
@@ -36,6 +37,8 @@ class Source:
     attribute_names: frozenset[str] = field(default_factory=frozenset)
     fault: ContentError | None = None
     """why the content could not be made into HTML: raised by whoever would compile it"""
+    shared: Shared = NOTHING
+    """what blocks may refer to"""
     first_link: int = 1
     """the number of the first link position: numbers are never used twice within a campaign"""
 

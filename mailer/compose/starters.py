@@ -1,7 +1,9 @@
 """What a new campaign begins with, in the words of the reader's language: a mail of blocks, a letter as HTML, or plain text."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kairan import i18n, resources
 from kairan.i18n import lazy_gettext as _
@@ -40,16 +42,34 @@ class Start:
 def start(name: str, organisation: str) -> Start:
     """Raises KeyError for a name that is none of STARTS."""
     if name == "empty":
-        return Start("document", json.dumps(document.empty(), ensure_ascii=False))
+        return Start("document", json.dumps(following(document.empty()), ensure_ascii=False))
     if name in BLOCKS:
         found = json.loads(_text(f"{name}.{i18n.language()}.json", organisation))
-        return Start("document", json.dumps(found["document"], ensure_ascii=False), found["subject"], found["preheader"])
+        return Start("document", json.dumps(following(found["document"]), ensure_ascii=False), found["subject"], found["preheader"])
     if name == "mjml":
         return Start("mjml", _text("blank.mjml", organisation))
     if name == "markdown":
         return Start("markdown", _text(f"markdown.{i18n.language()}.md", organisation))
     suffix = {"letter": "html", "blank": "html", "text": "txt"}[name]
     return Start("text" if name == "text" else "html", _text(f"{name}.{i18n.language()}.{suffix}", organisation))
+
+
+def following(found: dict[str, Any]) -> dict[str, Any]:
+    """The document following the brand: its own colours hold while there is none."""
+    return {**found, "theme": {**found["theme"], "brand": True}}
+
+
+def around(section: Mapping[str, Any]) -> str:
+    """A mail that is this section and nothing else."""
+    return json.dumps(following({**document.empty(), "body": {"type": "doc", "content": [section]}}), ensure_ascii=False)
+
+
+def with_logo(content: str) -> str:
+    """A mail of blocks with the logo on top."""
+    found = json.loads(content)
+    column = found["body"]["content"][0]["content"][0]
+    column["content"].insert(0, {"type": "logo", "attrs": {"width": 30, "align": "left"}})
+    return json.dumps(found, ensure_ascii=False)
 
 
 def _text(name: str, organisation: str) -> str:

@@ -14,7 +14,7 @@ from kairan.i18n import gettext as _
 from kairan.models.audience import Attribute, List, Purpose, Recording, Subscription
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from mailer.audience import selection
-from mailer.campaigns import compilation, lifecycle, preflight, revisions, series, trials
+from mailer.campaigns import compilation, library, lifecycle, preflight, revisions, series, trials
 from mailer.campaigns import versions as campaign_versions
 from mailer.web import composer, edge, previews, sending, versions, when
 from mailer.web.forms import Form
@@ -201,7 +201,7 @@ def as_html(campaign_id: int) -> Response:
         version = versions.asked(held)
         said = campaign_versions.effective(held, version)
         page = _content_page(campaign_id, version)
-        html, fault = compilation.html_of(said.kind, said.content, edge.runtime().settings.base_url, said.subject)
+        html, fault = compilation.html_of(said.kind, said.content, edge.runtime().settings.base_url, said.subject, library.shared(session))
         if html is None or fault is not None:
             return edge.back_to(page, _("This content cannot be turned into HTML."), "warn")
         try:

@@ -6,10 +6,11 @@ from werkzeug.wrappers import Response
 from kairan import installation
 from kairan.i18n import gettext as _
 from kairan.models.campaigns import Campaign, CampaignStatus
-from mailer.campaigns import lifecycle
+from mailer.campaigns import library, lifecycle
 from mailer.campaigns.lifecycle import Reach
 from mailer.campaigns.revisions import Content
 from mailer.compose import starters
+from mailer.compose.starters import Start
 from mailer.web import campaign_queries, edge, paging
 from mailer.web.forms import Form
 
@@ -47,8 +48,10 @@ def new() -> str:
 
 def _new(form: Form | None) -> str:
     wanted = form.values.get("start", "") if form else request.args.get("start", "")
-    chosen = wanted if wanted in starters.STARTS else starters.STARTS[0]
-    return render_template("admin/campaign_new.html", form=form, chosen=chosen, blocks=starters.BLOCKS, sources=starters.SOURCES)
+    with edge.reading() as session:
+        own = {f"own-{row.id}": row.name for row in library.templates(session)}
+    chosen = wanted if wanted in starters.STARTS or wanted in own else starters.STARTS[0]
+    return render_template("admin/campaign_new.html", form=form, chosen=chosen, own=own, blocks=starters.BLOCKS, sources=starters.SOURCES)
 
 
 @blueprint.post("/campaigns/new")
@@ -56,13 +59,15 @@ def _new(form: Form | None) -> str:
 def create() -> edge.Answer:
     form = Form(request.form)
     name = form.text("name", _("Name"))
-    start = form.choice("start", _("How to start"), starters.STARTS)
+    with edge.reading() as session:
+        own = {f"own-{row.id}": Start(row.kind, row.content, row.subject, row.preheader) for row in library.templates(session)}
+    start = form.choice("start", _("How to start"), (*starters.STARTS, *own))
     if not form.is_right:
         return _new(form), 422
     with edge.writing() as session:
         sender = installation.get(session, "sender")
         organisation = installation.get(session, "organisation")
-        begun = starters.start(start, organisation.get("name", ""))
+        begun = own.get(start) or starters.start(start, organisation.get("name", ""))
         content = Content(
             subject=begun.subject,
             preheader=begun.preheader,

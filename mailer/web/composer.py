@@ -6,10 +6,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from kairan import i18n
+from kairan import i18n, installation
 from kairan.i18n import gettext as _
 from kairan.models.audience import Attribute
-from mailer.compose import document, mjml_writer
+from mailer.campaigns import library
+from mailer.compose import document
 from mailer.compose.findings import ContentError
 from mailer.web import edge
 from mailer.web.forms import Form
@@ -19,7 +20,7 @@ def words(session: Session) -> dict[str, Any]:
     """Everything the editor says, in the reader's language; goes into the page as JSON."""
     return {
         "kinds": _kinds(), "mail": _("The mail"), "blocks": _("Blocks"), "fields": fields(session), "mayHtml": edge.can("content.html"),
-        "fallbacks": {"first_name": _("member")}, "networks": {**mjml_writer.NETWORKS, "web": _("Web site")},
+        "fallbacks": {"first_name": _("member")}, "networks": {**document.NETWORKS, "web": _("Web site")},
         "text": "", "heading": _("Headline"), "item": _("Item"), "quote": _("Quote"), "button": _("Read more"), "code": _("CODE"),
         "noPicture": _("No picture chosen yet"), "noPictures": _("There are no pictures yet: upload one."), "noLinks": _("No links yet"),
         "choosePicture": _("Choose a picture"), "otherPicture": _("Choose another picture"), "upload": _("Upload from this device"),
@@ -39,7 +40,13 @@ def words(session: Session) -> dict[str, Any]:
         "inText": _("Write in the mail; the bar above it has the rest."), "contrast": _("Contrast"),
         "contrastGood": _("easy to read"), "contrastBad": _("too little: 4.5 : 1 is needed"), "font": _("Font"),
         "fonts": {"sans": _("Plain"), "serif": _("Serif"), "rounded": _("Rounded")}, "mailWidth": _("Width in pixels"),
-        "dark": _("Adapt to dark mode"),
+        "dark": _("Adapt to dark mode"), "followBrand": _("Follow the brand"), "brandLink": _("Change the brand"),
+        "logoHelp": _("Follows the brand; without a logo there stands the organisation's name."),
+        "saveSection": _("Save for several mails"),
+        "sectionName": _("Name of the section"), "replaceSaved": _("Replace the one of this name, in every mail that is yet to be sent"),
+        "savedHelp": _("The same in every mail that holds it. Take it apart to change it."), "takeApart": _("Take it apart"),
+        "savedGone": _("It is no longer there: take it out."), "brand": _brand(session),
+        "saved": [{"id": row.id, "name": row.name, "section": row.section} for row in library.sections(session)],
         "forWhom": _("For whom"), "everybody": _("Everybody"), "whoseField": _("whose field"), "value": _("Value"), "onlyIf": _("Only if"),
         "conditions": {
             "filled": _("has a value"), "empty": _("is empty"), "is": _("is"), "is_not": _("is not"), "contains": _("contains"),
@@ -55,11 +62,20 @@ def words(session: Session) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _brand(session: Session) -> dict[str, Any]:
+    held = library.brand(session)
+    name = installation.get(session, "organisation").get("name", "")
+    if held is None:
+        return {"theme": None, "logo": "", "name": name, "social": []}
+    return {"theme": held.theme, "logo": held.logo, "name": held.logo_alt or name, "social": held.social}
+
+
 def _kinds() -> dict[str, str]:
     return {
         "paragraph": _("Text"), "heading": _("Headline"), "image": _("Picture"), "button": _("Button"), "columns2": _("Two columns"),
         "columns3": _("Three columns"), "section": _("Section"), "bulletList": _("Bulleted list"), "orderedList": _("Numbered list"),
         "blockquote": _("Quote"), "divider": _("Line"), "spacer": _("Space"), "social": _("Social links"), "video": _("Film"),
+        "logo": _("Logo"), "saved": _("Saved section"),
         "coupon": _("Coupon"), "products": _("Products"), "html": "HTML", "mergeTag": _("Merge field"),
     }  # fmt: skip
 

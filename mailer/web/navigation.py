@@ -40,6 +40,7 @@ AREAS = (
             Item("/audience/suppressions", _("Suppression list"), "ban", "suppression.view"),
         ),
     ),
+    Item("/templates", _("Templates"), "layout-template", "campaign.view", aside=True),
     Item("/reports", _("Reports"), "chart-column", "report.view"),
     Item(
         "/settings",

@@ -67,7 +67,7 @@ def rendered(source: Source, recipient: Recipient, view: str, link_ids: bool = F
 
 def _typed(source: Source, form: Form) -> Source:
     kind, content = form.raw("kind"), form.values.get("content", "").replace("\r\n", "\n")
-    html, fault = compilation.html_of(kind, content, source.base_url, form.raw("subject"))
+    html, fault = compilation.html_of(kind, content, source.base_url, form.raw("subject"), source.shared)
     return replace(
         source,
         subject=form.raw("subject"),

@@ -77,7 +77,7 @@ def preview(campaign_id: int, number: int) -> Response:
 
 
 def _said(source: Source, content: Content) -> Source:
-    html, fault = compilation.html_of(content.kind, content.content, source.base_url, content.subject)
+    html, fault = compilation.html_of(content.kind, content.content, source.base_url, content.subject, source.shared)
     text = content.content if content.kind == "text" else content.text
     return replace(
         source, subject=content.subject, preheader=content.preheader, from_name=content.from_name, html=html, fault=fault, text=text

@@ -2,7 +2,7 @@
 import { NodeSelection, TextSelection } from "@tiptap/pm/state";
 import { ATOMS } from "./schema.js";
 
-export const PALETTE = ["paragraph", "heading", "image", "button", "columns2", "columns3", "section", "products", "bulletList", "orderedList", "blockquote", "divider", "spacer", "social", "video", "coupon", "html"];
+export const PALETTE = ["paragraph", "heading", "image", "button", "columns2", "columns3", "section", "products", "logo", "bulletList", "orderedList", "blockquote", "divider", "spacer", "social", "video", "coupon", "html"];
 
 const paragraph = (text) => ({ type: "paragraph", ...(text ? { content: [{ type: "text", text }] } : {}) });
 const section = (count, inner = () => [paragraph()]) => ({
@@ -18,7 +18,21 @@ export function made(name, words) {
   if (name === "columns2" || name === "columns3") return section(Number(name.at(-1)));
   if (name === "section") return section(1);
   if (name === "products") return { type: name, attrs: { columns: 2, label: words.button, items: [] } };
+  if (name === "social") return { type: name, attrs: { ...ATOMS.social, links: words.brand.social } };
   return { type: name, attrs: { ...ATOMS[name], ...(name === "button" ? { label: words.button } : {}) } };
+}
+
+// A section out of the library, or what it says instead of the reference to it.
+export function insertSaved(editor, attrs) {
+  const here = currentSection(editor.state);
+  const pos = here ? here.pos + here.node.nodeSize : editor.state.doc.content.size;
+  editor.chain().insertContentAt(pos, { type: "saved", attrs }).run();
+  select(editor, pos);
+}
+
+export function replaceSection(editor, found, content) {
+  editor.chain().insertContentAt({ from: found.pos, to: found.pos + found.node.nodeSize }, content).run();
+  select(editor, found.pos);
 }
 
 // {node, pos, depth} of the nearest of a kind around the selection.
@@ -30,7 +44,7 @@ export function around(state, test) {
   return null;
 }
 
-export const SECTIONS = ["section", "products"];
+export const SECTIONS = ["section", "products", "saved"];
 export const currentSection = (state) => around(state, (node) => SECTIONS.includes(node.type.name));
 
 // Where a block goes that has no place yet: the end of the last section; null where the mail has none.

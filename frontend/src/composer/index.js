@@ -1,6 +1,6 @@
 // The block editor: TipTap on the mail's document, its palette, the settings of what is selected, and the form that is saved.
 import { Editor } from "@tiptap/core";
-import { currentBlock, currentSection, double, insert, made, move, PALETTE, remove, select, setAttrs } from "./blocks.js";
+import { currentBlock, currentSection, double, insert, insertSaved, made, move, PALETTE, remove, select, setAttrs } from "./blocks.js";
 import { element, panel } from "./panel.js";
 import { linkDialog, pictures } from "./dialogs.js";
 import { extensions } from "./schema.js";
@@ -50,7 +50,9 @@ export function start(root) {
     source.value = JSON.stringify({ version: 1, theme, body: editor.getJSON() });
     source.dispatchEvent(new Event("input", { bubbles: true }));
   };
+  const looks = () => (theme.brand && words.brand.theme ? { ...theme, ...words.brand.theme } : theme);
   const paint = () => {
+    const theme = looks();
     for (const [name, value] of Object.entries(theme)) if (typeof value === "string" && value.startsWith("#")) canvas.style.setProperty(`--mail-${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`, value);
     canvas.style.setProperty("--mail-width", `${theme.width}px`);
     canvas.style.setProperty("--mail-radius", `${theme.radius}px`);
@@ -59,13 +61,28 @@ export function start(root) {
   editor.on("update", write);
   paint();
 
-  const settings = panel(panelPlace, editor, words, () => theme, {
+  const settings = panel(panelPlace, editor, words, looks, {
     theme: (part) => {
       theme = { ...theme, ...part };
       paint();
       write();
     },
     choose: () => library.choose(),
+    saveSection: async (name, section, over) => {
+      const form = new FormData();
+      form.append("csrf_token", document.querySelector('input[name="csrf_token"]')?.value ?? "");
+      form.append("name", name);
+      form.append("section", JSON.stringify(section));
+      if (over) form.append("over", "yes");
+      try {
+        const answer = await fetch("/templates/sections", { method: "POST", body: form, headers: { Accept: "application/json" } });
+        const kept = await answer.json();
+        if (kept.id) words.saved = [...words.saved.filter((each) => each.id !== kept.id), { ...kept, section }];
+        return kept;
+      } catch {
+        return { error: words.uploadFailed };
+      }
+    },
     pick: async (found) => {
       const chosen = await library.choose();
       const node = editor.state.doc.nodeAt(found.pos);
@@ -86,6 +103,17 @@ export function start(root) {
     palette.append(
       element("button", { class: "chip", type: "button", draggable: true, "data-kind": name, onclick: () => insert(editor, name, words), ondragstart: (event) => event.dataTransfer.setData("application/x-kairan-block", name) }, words.kinds[name]),
     );
+  }
+
+  if (words.saved.length) {
+    const chosen = element("select", { class: "input", "aria-label": words.kinds.saved, onchange: (event) => {
+      event.stopPropagation();
+      const found = words.saved.find((each) => String(each.id) === event.target.value);
+      event.target.value = "";
+      if (found) insertSaved(editor, { id: found.id, name: found.name });
+    } }, element("option", { value: "" }, words.kinds.saved), ...words.saved.map((each) => element("option", { value: String(each.id) }, each.name)));
+    chosen.addEventListener("input", (event) => event.stopPropagation());
+    palette.append(chosen);
   }
 
   function dropped(view, event) {

@@ -1,5 +1,5 @@
 // The settings of what is selected, as real form fields: block, section, whole mail. They are no part of the form that is saved.
-import { currentBlock, currentSection, setAttrs, setColumns } from "./blocks.js";
+import { currentBlock, currentSection, replaceSection, setAttrs, setColumns } from "./blocks.js";
 import { fromTable, product } from "./products.js";
 
 let counter = 0;
@@ -91,6 +91,11 @@ export function panel(place, editor, words, theme, hooks) {
       ];
     },
     divider: (found, set) => [fields.colour(words.colour, found.node.attrs.color, (color) => set({ color }, true), words, "#d5d9e0"), fields.number(words.thickness, found.node.attrs.thickness, (thickness) => set({ thickness }), 1, 8)],
+    logo: (found, set) => [
+      element("p", { class: "help" }, words.logoHelp, " ", element("a", { href: "/templates/brand" }, words.brandLink)),
+      fields.number(words.width, found.node.attrs.width, (width) => set({ width }), 10, 100),
+      align(found.node.attrs.align, (value) => set({ align: value })),
+    ],
     spacer: (found, set) => [fields.number(words.height, found.node.attrs.height, (height) => set({ height }), 4, 120)],
     coupon: (found, set) => [
       fields.text(words.codeLabel, found.node.attrs.code, (code) => set({ code }), { max: 60 }),
@@ -148,7 +153,35 @@ export function panel(place, editor, words, theme, hooks) {
       readout(attrs.background ?? theme().content, theme().text, words),
       fields.number(words.padding, attrs.padding, (padding) => set({ padding }), 0, 80),
       fields.choice(words.show, attrs.show, { all: words.showAll, phone: words.showPhone, desktop: words.showDesktop }, (show) => set({ show })),
+      ...saveFields(found),
       ...(found.node.childCount > 1 ? [fields.check(words.stack, attrs.stack, (stack) => set({ stack }))] : []),
+    ];
+  }
+
+  // Under a name for several mails; what stood here refers to it from then on.
+  function saveFields(found) {
+    const name = element("input", { class: "input", type: "text", maxlength: "200", id: `c-${++counter}` });
+    const over = fields.check(words.replaceSaved, false, () => {});
+    const said = element("p", { class: "error", role: "alert" });
+    over.hidden = true;
+    const save = async () => {
+      said.textContent = "";
+      const here = currentSection(editor.state);
+      const kept = await hooks.saveSection(name.value.trim(), here.node.toJSON(), over.querySelector("input").checked);
+      if (kept.id) return replaceSection(editor, here, { type: "saved", attrs: { id: kept.id, name: kept.name } });
+      said.textContent = kept.error;
+      over.hidden = !kept.taken;
+    };
+    return [element("details", {}, element("summary", {}, words.saveSection), element("div", { class: "stack-s" },
+      element("div", { class: "field" }, element("label", { for: name.id }, words.sectionName), name), over, said,
+      element("button", { class: "btn", type: "button", onclick: save }, words.saveSection)))];
+  }
+
+  function savedFields(found) {
+    const known = words.saved.find((each) => each.id === found.node.attrs.id);
+    return [
+      element("p", { class: "help" }, words.savedHelp),
+      ...(known ? [element("button", { class: "btn", type: "button", onclick: () => replaceSection(editor, currentSection(editor.state), known.section) }, words.takeApart)] : [element("p", { class: "error" }, words.savedGone)]),
     ];
   }
 
@@ -211,7 +244,17 @@ export function panel(place, editor, words, theme, hooks) {
     };
     const now = theme();
     const colours = ["background", "content", "text", "heading", "link", "button", "buttonText"];
+    const follow = fields.check(words.followBrand, now.brand, (brand) => set({ brand }));
+    if (now.brand && words.brand.theme) {
+      return [
+        follow,
+        element("p", { class: "help" }, element("a", { href: "/templates/brand" }, words.brandLink)),
+        fields.number(words.mailWidth, now.width, (width) => set({ width }), 480, 720),
+        fields.check(words.dark, now.dark, (dark) => set({ dark })),
+      ];
+    }
     return [
+      follow,
       ...colours.map((name) => fields.colour(words.theme[name], now[name], (value) => set({ [name]: value }))),
       readout(now.content, now.text, words),
       fields.choice(words.font, now.font, words.fonts, (font) => set({ font })),
@@ -243,7 +286,7 @@ export function panel(place, editor, words, theme, hooks) {
     place.replaceChildren(
       ...(name === "mergeTag" ? [group(words.kinds.mergeTag, [fields.choice(words.field, chosen.node.attrs.field, words.fields, (field) => set({ field })), fields.text(words.fallback, chosen.node.attrs.fallback, (fallback) => set({ fallback }), { max: 100, help: words.fallbackHelp })], true)] : []),
       ...(name && name !== "mergeTag" ? [group(words.kinds[name] ?? name, [...(body[name] ?? (() => []))(fresh(chosen), set), ...conditionFields(fresh(chosen).node.attrs.condition, set)], open[0] ?? true)] : []),
-      ...(section ? [group(words.kinds[section.node.type.name], [...(section.node.isAtom ? productFields : sectionFields)(fresh(section)), ...conditionFields(fresh(section).node.attrs.condition, setSection)], section.node.isAtom || (open[1] ?? false))] : []),
+      ...(section ? [group(words.kinds[section.node.type.name], [...({ products: productFields, saved: savedFields }[section.node.type.name] ?? sectionFields)(fresh(section)), ...conditionFields(fresh(section).node.attrs.condition, setSection)], section.node.isAtom || (open[1] ?? false))] : []),
       group(words.wholeMail, themeFields(), open[2] ?? false),
     );
     for (const [at, each] of [...place.querySelectorAll("details.c-item")].entries()) each.open = unfolded[at] ?? unfold.added;

@@ -19,7 +19,7 @@ function carried(element, name, otherwise) {
 
 const classes = (name, extra = "") => ({ class: `c-${name}${extra}` });
 
-const Mail = Node.create({ name: "doc", topNode: true, content: "(section | products)+" });
+const Mail = Node.create({ name: "doc", topNode: true, content: "(section | products | saved)+" });
 
 const Section = Node.create({
   name: "section",
@@ -61,6 +61,7 @@ function atom(name, defaults, draw) {
 const aligned = (align) => ({ style: `text-align:${align}` });
 export const ATOMS = {
   image: { src: "", alt: "", href: "", width: 100, align: "center", radius: 0 },
+  logo: { width: 30, align: "left" },
   button: { label: "", href: "", background: null, color: null, align: "center", full: false },
   divider: { color: null, thickness: 1 },
   spacer: { height: 24 },
@@ -92,9 +93,21 @@ function products(words) {
   });
 }
 
+// A section that several mails share: shown by its name, changed where it is taken apart.
+function saved(words) {
+  return Node.create({
+    name: "saved",
+    atom: true,
+    draggable: true,
+    addAttributes: attributes({ id: 1, name: "" }),
+    parseHTML: () => [{ tag: "div[data-saved-section]" }],
+    renderHTML: ({ node, HTMLAttributes }) => ["div", { ...HTMLAttributes, ...carry(node), "data-saved-section": "", ...classes("saved") }, ["b", {}, words.kinds.saved], ["span", {}, node.attrs.name]],
+  });
+}
+
 // Whom a block is for; said on the block, so that nobody wonders where it went in the preview.
 function conditions(words) {
-  const blocks = ["section", "products", "paragraph", "heading", "bulletList", "orderedList", "blockquote", ...Object.keys(ATOMS)];
+  const blocks = ["section", "products", "saved", "paragraph", "heading", "bulletList", "orderedList", "blockquote", ...Object.keys(ATOMS)];
   return Extension.create({
     name: "conditions",
     addGlobalAttributes: () => [{
@@ -119,6 +132,7 @@ export function extensions(words) {
     }),
     atom("divider", ATOMS.divider, ({ color, thickness }) => [["span", { class: "c-line", style: `border-top:${thickness}px solid ${color ?? "#d5d9e0"}` }]]),
     atom("spacer", ATOMS.spacer, ({ height }) => [["span", { class: "c-space", style: `height:${height}px` }, `${height} px`]]),
+    atom("logo", ATOMS.logo, ({ width, align }) => [["div", aligned(align), words.brand.logo ? ["img", { src: words.brand.logo, alt: words.brand.name, style: `width:${width}%`, draggable: "false" }] : ["b", {}, words.brand.name || words.kinds.logo]]]),
     atom("social", ATOMS.social, ({ links, align }) => [["div", aligned(align), links.map((link) => words.networks[link.network]).join(" · ") || words.noLinks]]),
     atom("video", ATOMS.video, (attrs) => [picture(attrs, words.noPicture), ["span", { class: "c-play", "aria-hidden": "true" }, "▶"]]),
     atom("coupon", ATOMS.coupon, ({ code, label, color }) => [["span", { class: "c-code", style: color ? `border-color:${color};color:${color}` : "" }, label ? `${label} ` : "", ["b", {}, code || words.code]]]),
@@ -133,7 +147,7 @@ export function extensions(words) {
     heading: { levels: [1, 2, 3] },
     link: { openOnClick: false, autolink: true, protocols: ["http", "https", "mailto", "tel"], defaultProtocol: "https" },
   });
-  return [Mail, Section, Column, kit, TextAlign.configure({ types: ["heading", "paragraph"], alignments: ["left", "center", "right"] }), TextColor, mergeTag(words), products(words), conditions(words), ...atoms];
+  return [Mail, Section, Column, kit, TextAlign.configure({ types: ["heading", "paragraph"], alignments: ["left", "center", "right"] }), TextColor, mergeTag(words), products(words), saved(words), conditions(words), ...atoms];
 }
 
 const TextColor = Mark.create({

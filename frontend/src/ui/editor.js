@@ -1,15 +1,11 @@
 // The source editor: merge fields go in at the cursor; the preview follows what is typed (the button does it without script).
 const PAUSE_MS = 500;
 
-for (const source of document.querySelectorAll("textarea.source")) {
-  const show = source.form?.querySelector("[data-preview]");
-  if (show) follow(source, show);
-}
+for (const show of document.querySelectorAll("form [data-preview]")) follow(show.form, show);
 
-function follow(source, show) {
-  const form = source.form;
+function follow(form, show) {
   const frame = form.querySelector(`iframe[name="${show.formTarget}"]`);
-  let last = source;
+  let last = form.querySelector("textarea.source");
   let timer = 0;
   let asked = 0;
 
@@ -17,7 +13,9 @@ function follow(source, show) {
   // The frame keeps the policy it was loaded with: style yes, script never.
   const refresh = async () => {
     const mine = ++asked;
-    const answer = await fetch(show.formAction, { method: "POST", body: new FormData(form) });
+    const typed = new FormData(form);
+    typed.delete("file"); // a picture goes up when it is saved
+    const answer = await fetch(show.formAction, { method: "POST", body: typed });
     const html = await answer.text();
     const page = frame.contentDocument;
     if (mine !== asked || !answer.ok || !page) return;
@@ -43,7 +41,7 @@ function follow(source, show) {
   });
   document.addEventListener("click", (event) => {
     const chip = event.target.closest("[data-insert]");
-    if (!chip) return;
+    if (!chip || !last) return;
     event.preventDefault();
     last.setRangeText(chip.dataset.insert, last.selectionStart, last.selectionEnd, "end");
     last.focus();
