@@ -36,26 +36,32 @@ def links(language: str) -> list[tuple[str, str]]:
         ]
 
 
-def html(organisation: Organisation, language: str) -> Nodes:
+def html(organisation: Organisation, language: str, *, own_links: bool = True) -> Nodes:
     """A block of its own: its styles are inline, so the author's sheets and ours do not meet."""
     with speaking(language):
         contact = _contact(organisation.contact)
         opening = f'<div class="k-footer" role="contentinfo" lang="{language}" style="{_STYLE}{_COLOUR};text-align:center">'
         sender = f"<strong>{escape(organisation.name)}</strong><br>{_lines(organisation.address)}<br>"
         why = escape(_("You can stop these mails at any time, free of charge and without signing in."))
-        nodes: list[Node] = [Text(f"{opening}{sender}{escape(_('Contact and complaints:'))} {contact}<br>{why}<br>")]
+        nodes: list[Node] = [Text(f"{opening}{sender}{escape(_('Contact and complaints:'))} {contact}")]
+    if not own_links:
+        return joined([*nodes, Text("</div>")])
+    nodes.append(Text(f"<br>{why}<br>"))
     for position, (name, own) in enumerate(links(language)):
         separator = " &nbsp;·&nbsp; " if position else ""
         nodes += [Text(f'{separator}<a href="'), OwnUrl(own), Text(f'" style="{_COLOUR};text-decoration:underline">{escape(name)}</a>')]
     return joined([*nodes, Text("</div>")])
 
 
-def text(organisation: Organisation, language: str) -> Nodes:
+def text(organisation: Organisation, language: str, *, own_links: bool = True) -> Nodes:
     with speaking(language):
         contact = _("Contact and complaints:")
         why = _("You can stop these mails at any time, free of charge and without signing in.")
     address = "\n".join(line.strip() for line in organisation.address.splitlines())
-    nodes: list[Node] = [Text(f"\n{_RULE}\n{organisation.name}\n{address}\n{contact} {organisation.contact}\n\n{why}\n")]
+    nodes: list[Node] = [Text(f"\n{_RULE}\n{organisation.name}\n{address}\n{contact} {organisation.contact}\n")]
+    if not own_links:
+        return joined(nodes)
+    nodes.append(Text(f"\n{why}\n"))
     for name, own in links(language):
         nodes += [Text(f"{name}: "), OwnUrl(own), Text("\n")]
     return joined(nodes)
