@@ -16,6 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "time_zone": "Asia/Tokyo",
     "one_click_scope": "all",
     "sender": {"name": "", "email": ""},
+    "archive_noindex": False,
 }
 """what holds until somebody sets it; also the list of names there are"""
 

@@ -15,7 +15,7 @@ from kairan.models.audience import Attribute, List, Purpose, Recording, Subscrip
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from mailer.audience import selection
 from mailer.campaigns import compilation, lifecycle, preflight, revisions, series
-from mailer.web import composer, edge, previews, sending, when
+from mailer.web import campaign_labels, composer, edge, previews, sending, when
 from mailer.web.forms import Form
 
 blueprint = Blueprint("campaign_steps", __name__)
@@ -46,6 +46,7 @@ def save_recipients(campaign_id: int) -> edge.Answer:
     name = form.text("name", _("Name"))
     recording = form.choice("recording", _("What is recorded"), list(Recording))
     utm = {part: form.text(f"utm_{part}", f"utm_{part}", required=False, max_length=100) for part in UTM}
+    campaign_labels.read(form)
     if not form.is_right:
         return (jsonify(errors=form.errors), 422) if edge.wants_json() else (_recipients(campaign_id, form), 422)
     excluded = form.ids("exclude")
@@ -68,6 +69,7 @@ def save_recipients(campaign_id: int) -> edge.Answer:
         except lifecycle.UnknownList:
             abort(404)
         campaign.name = name
+        campaign_labels.put(session, campaign, form)
     if edge.wants_json():
         return jsonify(saved=True)
     return edge.back_to(f"/campaigns/{campaign_id}/{'content' if form.raw('go') == 'on' else 'recipients'}")
@@ -94,6 +96,7 @@ def _recipients(campaign_id: int, form: Form | None) -> str:
             form=form,
             reach=reach,
             lists=lists_with_numbers(session),
+            **campaign_labels.shown(session, campaign),
             reached=reached,
             left_out=left_out,
             ready=ready(session, campaign),
