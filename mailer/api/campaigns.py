@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from flask import request
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -97,7 +97,7 @@ class CampaignChange(Change):
 
 
 class CampaignQuery(PageQuery):
-    label: Annotated[str, StringConstraints(strip_whitespace=True, max_length=labels.LENGTH_MAX)] | None = None
+    label: Annotated[Line, Field(max_length=labels.LENGTH_MAX)] | None = None
 
 
 class Copy(Given):

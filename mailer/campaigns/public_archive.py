@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from kairan import installation
 from kairan.models.audience import Attribute, List
 from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus, Revision
+from mailer.audience import lists
 from mailer.compose import merge
 from mailer.compose.findings import ContentError
 from mailer.compose.footer import Organisation
@@ -42,8 +43,12 @@ class Entry:
 
 def find_list(session: Session, place: str) -> List | None:
     """The list that has a public archive at this id or slug; None: there is none, or none any more."""
-    is_id = place.isascii() and place.isdigit() and len(place) <= _ID_DIGITS_MAX
-    named = List.id == int(place) if is_id else List.slug == place
+    if place.isascii() and place.isdigit() and len(place) <= _ID_DIGITS_MAX:
+        named = List.id == int(place)
+    elif lists.SLUG.fullmatch(place):
+        named = List.slug == place
+    else:
+        return None
     return session.scalars(select(List).where(named, List.public_archive.is_(True), List.archived_at.is_(None))).one_or_none()
 
 

@@ -20,7 +20,7 @@ blueprint = Blueprint("campaigns", __name__)
 @edge.allowed("campaign.view")
 def show_list() -> edge.Answer:
     with edge.reading() as session:
-        label = request.args.get("label", "").strip()
+        label = request.args.get("label", "").replace("\x00", "").strip()  # PostgreSQL has no text with a zero in it
         numbers = campaign_queries.tab_counts(session, label)
         tab = request.args.get("tab") or next((name for name in ("sending", "draft", "scheduled", "sent") if numbers[name]), "draft")
         if tab not in campaign_queries.TABS:

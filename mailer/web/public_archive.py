@@ -68,7 +68,7 @@ def show(place: str) -> str:
     return render_template("public/archive.html", page=page, **_shown(found))
 
 
-@blueprint.get("/archive/<place>/<int:campaign_id>")
+@blueprint.get("/archive/<place>/<int(max=999999999999999999):campaign_id>")
 @edge.anyone
 def show_campaign(place: str, campaign_id: int) -> str:
     with edge.reading() as session:
@@ -88,7 +88,7 @@ def _shown(row: List) -> dict[str, object]:
     }
 
 
-@blueprint.get("/archive/<place>/<int:campaign_id>/mail")
+@blueprint.get("/archive/<place>/<int(max=999999999999999999):campaign_id>/mail")
 @edge.anyone
 def mail(place: str, campaign_id: int) -> Response:
     """The mail itself, for the frame of its page: in the language of members who named none, and dark where the reader's system is."""

@@ -282,6 +282,7 @@ def test_labels_and_the_place_in_the_archive_are_given_changed_and_filtered_by(a
 
     assert [row["id"] for row in admin("GET", "/campaigns?label=spring").json["items"]] == [made.json["id"]]
     assert admin("GET", "/campaigns?label=nothing").json == {"items": [], "next": None}
+    assert admin("GET", "/campaigns?label=%00").status_code == 422
     with ground.writing() as session:
         session.get_one(Campaign, int(campaign)).status = "sent"
     changed = admin("PATCH", f"/campaigns/{campaign}", {"labels": ["books"], "in_archive": False})

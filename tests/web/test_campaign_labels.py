@@ -84,6 +84,7 @@ def test_the_list_of_campaigns_shows_labels_and_is_filtered_by_one(admin, campai
     some = _text(admin.get("/campaigns", query_string={"label": "cold"}))
     assert "Winter" in some and ">Autumn</a>" not in some and "tab=sent&amp;label=cold" in some
     assert "No campaign here has the label" in _text(admin.get("/campaigns", query_string={"label": "none"}))
+    assert admin.get("/campaigns?label=%00&after=%C2%B2").status_code == 200
 
 
 @pytest.mark.parametrize(("width", "scheme", "language"), [(390, "light", "ja"), (1440, "dark", "en"), (1440, "light", "ja")])

@@ -93,6 +93,11 @@ def test_a_list_without_an_archive_a_closed_one_and_none_at_all_answer_alike(gro
     for path in wrong:
         answer = visitor.get(path)
         assert (answer.status_code, answer.data) == (404, nothing.data), path
+    big, odd = "9" * 30, "%C2%B2"
+    for path in (big, odd, "%00", f"club-news/{big}", f"club-news/{big}/mail", f"{big}/feed.xml", "a%0d%0ab", "..%2f..", "club-news%00"):
+        assert visitor.get(f"/archive/{path}").status_code == 404, path
+    for after in (big, odd, "%00", "-1"):
+        assert visitor.get(f"/archive/club-news?after={after}").status_code == 200, after
     assert visitor.get(f"/archive/club-news/{campaign_id}").status_code == 200
     with ground.writing() as session:
         lists.change(session, news, now=NOW, public_archive=False)
