@@ -18,6 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "sender": {"name": "", "email": ""},
     "brand": {},
     "approval_above": None,
+    "archive_noindex": False,
 }
 """what holds until somebody sets it; also the list of names there are"""
 

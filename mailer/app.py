@@ -21,6 +21,7 @@ PUBLIC = (
     "mailer.web.media",
     "mailer.web.site_beacon",
     "mailer.web.public_reports",
+    "mailer.web.public_archive",
 )
 ADMIN = (
     "mailer.web.signin",
@@ -30,6 +31,7 @@ ADMIN = (
     "mailer.web.campaign_calendar",
     "mailer.web.campaign_series",
     "mailer.web.campaign_steps",
+    "mailer.web.campaign_labels",
     "mailer.web.pictures",
     "mailer.web.revision_history",
     "mailer.web.sending",
@@ -67,7 +69,7 @@ def create_app(runtime: Runtime | None = None) -> Flask:
 
 
 def create_public_app(runtime: Runtime | None = None) -> Flask:
-    """What members and their mail programs reach: /u /p /v /c /o /m /b /r /about/tracking. No sign-in, no cookie."""
+    """What members and their mail programs reach: /u /p /v /c /o /m /b /r /archive /about/tracking. No sign-in, no cookie."""
     return _make(runtime, PUBLIC, tracked=True)
 
 

@@ -81,6 +81,7 @@ class List(Base):
     """Members who asked for one topic, for one purpose."""
 
     __tablename__ = "lists"
+    __table_args__ = (Index(None, "slug", unique=True),)
 
     id: Mapped[id_key]
     name: Mapped[str] = mapped_column(String(200), unique=True)
@@ -89,8 +90,15 @@ class List(Base):
     purpose_id: Mapped[int] = mapped_column(ForeignKey("purposes.id"))
     public: Mapped[bool] = mapped_column(default=False)
     """offered in the preference centre to those who are not in it"""
+    public_archive: Mapped[bool] = mapped_column(default=False)
+    """its sent campaigns are open to everybody at /archive/LIST (mailer.campaigns.public_archive)"""
+    slug: Mapped[str | None] = mapped_column(String(64))
+    """its name in that address; NULL: its id, which leads there always"""
     created_at: Mapped[datetime]
+    changed_at: Mapped[datetime | None]
+    """when what members see of it was changed last; NULL: never"""
     archived_at: Mapped[datetime | None]
+    """out of sight, its public archive too"""
 
 
 class Subscription(Base):

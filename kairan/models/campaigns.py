@@ -41,6 +41,8 @@ class Campaign(Base):
     """without: links lead to their targets directly"""
     utm: Mapped[dict[str, Any] | None]
     """source, medium and campaign, as far as wanted: added to each link's query at the click"""
+    in_archive: Mapped[bool] = mapped_column(default=True)
+    """shown in the public archives of its lists, where they have one"""
     due_at: Mapped[datetime | None]
     """when a scheduled campaign starts, UTC"""
     due_wall: Mapped[str | None] = mapped_column(String(16))
@@ -122,10 +124,21 @@ class CampaignList(Base):
     """A list that brings members in, or keeps them out (`excluded`)."""
 
     __tablename__ = "campaign_lists"
+    __table_args__ = (Index(None, "list_id"),)
 
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
     list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"), primary_key=True)
     excluded: Mapped[bool] = mapped_column(default=False)
+
+
+class CampaignLabel(Base):
+    """A free word by which people find campaigns again; members do not see it."""
+
+    __tablename__ = "campaign_labels"
+    __table_args__ = (Index(None, "label"),)
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    label: Mapped[str] = mapped_column(String(40), primary_key=True)
 
 
 class Revision(Base):

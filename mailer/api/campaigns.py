@@ -1,11 +1,10 @@
 """Campaigns by API: made, shown, changed, copied. A change on top of a revision that is no longer the newest is refused."""
 
-import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from flask import request
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,31 +15,18 @@ from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from kairan.sql import locked
 from mailer.api import schedules
 from mailer.api.calls import Call, operation
+from mailer.api.campaign_content import ContentGiven, ContentShown, Source, as_fields, as_given
 from mailer.api.idempotency import Answer
 from mailer.api.problems import Problem, missing, wrong
 from mailer.api.schedules import HoursShown, SeriesShown
-from mailer.api.shapes import Address, Change, Given, Ids, Line, MaybeLine, PageQuery, Shown, _lf, text_id
-from mailer.campaigns import lifecycle, revisions, schedule
+from mailer.api.shapes import Address, Change, Given, Ids, Line, MaybeLine, PageQuery, Shown, text_id
+from mailer.campaigns import labels, lifecycle, public_archive, revisions, schedule
 from mailer.campaigns.lifecycle import Reach
 from mailer.campaigns.revisions import Content
-from mailer.compose import document, mjml_writer
-from mailer.compose.findings import ContentError
 from mailer.reports import state_counts
 from unsubscribe import consent
 
-CONTENT_MAX = 1_000_000
-Source = Annotated[str, StringConstraints(max_length=CONTENT_MAX), AfterValidator(_lf)]
 Recording = Literal["identified", "aggregate", "none"]
-
-
-class ContentGiven(Given):
-    """One of these. `document` is the block editor's (docs/composer.md), `markdown` CommonMark with tables."""
-
-    html: Source | None = None
-    text: Source | None = None
-    mjml: Source | None = None
-    document: dict[str, Any] | None = None
-    markdown: Source | None = None
 
 
 class Exclude(Given):
@@ -62,6 +48,9 @@ class Utm(Given):
         return self.model_dump(exclude_none=True) or None
 
 
+Labels = Annotated[list[str], Field(max_length=100), AfterValidator(labels.checked)]
+
+
 class NewCampaign(Given):
     name: Line
     subject: MaybeLine
@@ -79,6 +68,8 @@ class NewCampaign(Given):
     record_opens: bool = True
     record_clicks: bool = True
     utm: Utm = Utm()
+    labels: Labels = Field(default_factory=list)
+    in_archive: bool = True
 
 
 class CampaignChange(Change):
@@ -101,6 +92,12 @@ class CampaignChange(Change):
     record_opens: bool = True
     record_clicks: bool = True
     utm: Utm = Utm()
+    labels: Labels = Field(default_factory=list)
+    in_archive: bool = True
+
+
+class CampaignQuery(PageQuery):
+    label: Annotated[Line, Field(max_length=labels.LENGTH_MAX)] | None = None
 
 
 class Copy(Given):
@@ -113,6 +110,10 @@ class CampaignBrief(Shown):
     status: Literal["draft", "scheduled", "sending", "paused", "sent", "cancelled"]
     revision: int
     subject: str
+    labels: list[str]
+    """words by which people find it"""
+    in_archive: bool
+    """whether the public archives of its lists show it once it is sent"""
     due_at: datetime | None
     """of a campaign by local time: when the first zone of the earth has it"""
     due_wall: str | None
@@ -146,16 +147,6 @@ class Deliveries(Shown):
     cancelled: int
     failed: int
     expired: int
-
-
-class ContentShown(Shown):
-    """As it was given; of the five one is there."""
-
-    html: str | None = None
-    text: str | None = None
-    mjml: str | None = None
-    document: dict[str, Any] | None = None
-    markdown: str | None = None
 
 
 class ExcludeShown(Shown):
@@ -204,14 +195,14 @@ def _missing() -> Campaign:
     raise missing()
 
 
-def _brief(campaign: Campaign, subject: str) -> dict[str, Any]:
-    names = CampaignBrief.model_fields.keys() - {"id", "subject", "window", "series"}
-    made = {"window": HoursShown.of(campaign.send_window), "series": text_id(campaign.series_id)}
+def _brief(campaign: Campaign, subject: str, words: list[str]) -> dict[str, Any]:
+    names = CampaignBrief.model_fields.keys() - {"id", "subject", "labels", "window", "series"}
+    made = {"labels": words, "window": HoursShown.of(campaign.send_window), "series": text_id(campaign.series_id)}
     return {"id": str(campaign.id), "subject": subject, **made, **{name: getattr(campaign, name) for name in names}}
 
 
 def brief(session: Session, campaign: Campaign) -> CampaignBrief:
-    return CampaignBrief(**_brief(campaign, revisions.current(session, campaign).subject))
+    return CampaignBrief(**_brief(campaign, revisions.current(session, campaign).subject, labels.of(session, [campaign.id])[campaign.id]))
 
 
 def shown(session: Session, campaign: Campaign) -> CampaignShown:
@@ -222,7 +213,7 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
     states = counted(session, campaign.id)
     purpose = session.get(Purpose, campaign.purpose_id) if campaign.purpose_id else None
     return CampaignShown(
-        **_brief(campaign, revision.subject),
+        **_brief(campaign, revision.subject, labels.of(session, [campaign.id])[campaign.id]),
         audience=sum(states.values()),
         left_out=campaign.left_out,
         deliveries=Deliveries(**states),
@@ -235,7 +226,7 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
         lists=[str(number) for number in reach.lists],
         exclude=ExcludeShown(lists=[str(number) for number in reach.excluded]),
         purpose=purpose.name if purpose else None,
-        content=content_shown(revision),
+        content=as_given(revision),
         text=revision.text,
         recording=campaign.recording,
         record_opens=campaign.record_opens,
@@ -248,32 +239,6 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
 
 
 # ---- what is given
-
-
-def content_given(given: ContentGiven) -> dict[str, str]:
-    """Kind and content as fields of a revision. Raises Problem."""
-    said = given.model_dump(exclude_none=True)
-    if len(said) != 1:
-        raise wrong("content", _("Send one kind of content: html, text, mjml, document or markdown."))
-    ((kind, content),) = said.items()
-    try:
-        if kind == "document":
-            return {"kind": kind, "content": kept_document(content)}
-        if kind == "mjml":
-            mjml_writer.checked(content)
-    except ContentError as error:
-        raise wrong(f"content/{kind}", error.message) from error
-    return {"kind": kind, "content": content}
-
-
-def content_shown(revision: Revision | Content) -> ContentShown:
-    shown: dict[str, Any] = {revision.kind: json.loads(revision.content) if revision.kind == "document" else revision.content}
-    return ContentShown(**shown)
-
-
-def kept_document(given: dict[str, Any]) -> str:
-    """A document as it is kept. Raises ContentError."""
-    return json.dumps(document.checked(given), ensure_ascii=False)
 
 
 def _no_segments(segment: Any, exclude: Exclude) -> None:
@@ -296,7 +261,7 @@ def create(call: Call, body: NewCampaign) -> Answer:
     """Makes a draft."""
     _no_segments(body.segment, body.exclude)
     said: dict[str, Any] = body.model_dump(include={"subject", "preheader", "from_name", "from_email", "reply_to", "text"})
-    content = Content(**(said | content_given(body.content)))
+    content = Content(**(said | as_fields(body.content)))
     with call.effect() as session:
         purpose_id = _purpose_id(session, call, body.purpose)
         reach = Reach(
@@ -312,22 +277,25 @@ def create(call: Call, body: NewCampaign) -> Answer:
             campaign = lifecycle.create(session, body.name, reach, content, now=call.now)
         except lifecycle.UnknownList:
             raise _unknown_list() from None
+        _set_labels(session, call, campaign, body, {"labels", "in_archive"})
         call.audit(session, "campaign.create", campaign.id)
         return call.say(201, brief(session, campaign), Location=f"/api/v1/campaigns/{campaign.id}")
 
 
-@operation("GET", "/campaigns", "campaign.view", {200: CampaignPage}, query=PageQuery)
-def index(call: Call, query: PageQuery) -> Answer:
-    """All campaigns, by id."""
+@operation("GET", "/campaigns", "campaign.view", {200: CampaignPage}, query=CampaignQuery)
+def index(call: Call, query: CampaignQuery) -> Answer:
+    """All campaigns, or those with a label, by id."""
+    said = (
+        select(Campaign, Revision.subject)
+        .join(Revision, (Revision.campaign_id == Campaign.id) & (Revision.number == Campaign.revision))
+        .where(Campaign.id > query.after)
+    )
+    if query.label:
+        said = said.where(labels.has(query.label))
     with call.reading() as session:
-        rows = session.execute(
-            select(Campaign, Revision.subject)
-            .join(Revision, (Revision.campaign_id == Campaign.id) & (Revision.number == Campaign.revision))
-            .where(Campaign.id > query.after)
-            .order_by(Campaign.id)
-            .limit(query.limit + 1)
-        ).all()
-    items = [CampaignBrief(**_brief(campaign, subject)) for campaign, subject in rows[: query.limit]]
+        rows = session.execute(said.order_by(Campaign.id).limit(query.limit + 1)).all()
+        words = labels.of(session, [campaign.id for campaign, _subject in rows])
+    items = [CampaignBrief(**_brief(campaign, subject, words[campaign.id])) for campaign, subject in rows[: query.limit]]
     more = text_id(rows[query.limit - 1][0].id) if len(rows) > query.limit else None
     return call.say(200, CampaignPage(items=items, next=more))
 
@@ -345,18 +313,20 @@ def _tagged(call: Call, found: CampaignShown) -> Answer:
 
 @operation("PATCH", "/campaigns/{campaign_id}", "campaign.edit", {200: CampaignShown}, body=CampaignChange, problems=(404, 409))
 def change(call: Call, campaign_id: int, body: CampaignChange) -> Answer:
-    """Changes what is given: a draft's recipients and content, a paused campaign's content."""
+    """Changes what is given: a draft's recipients and content, a paused campaign's content, labels and `in_archive` of any."""
     _no_segments(body.segment, body.exclude)
     base = _base(body)
     given = body.model_fields_set - {"revision", "segment"}
     says = body.model_dump(include=given & Content.__dataclass_fields__.keys() - {"content"})
     if "content" in given:
-        says |= content_given(body.content)
+        says |= as_fields(body.content)
     with call.effect() as session:
         campaign = hold(session, campaign_id)
         try:
-            revisions.save(session, campaign_id, campaign.revision if base is None else base, says, now=call.now)
-            _set_reach(session, call, campaign, body, given)
+            if given - {"labels", "in_archive"}:
+                revisions.save(session, campaign_id, campaign.revision if base is None else base, says, now=call.now)
+                _set_reach(session, call, campaign, body, given)
+            _set_labels(session, call, campaign, body, given)
         except revisions.RevisionConflict as conflict:
             detail = _("Somebody saved in between. Load the campaign again and make your change on that.")
             raise Problem(409, detail, code="revision-conflict", revision=conflict.theirs.number) from None
@@ -395,6 +365,15 @@ def _set_reach(session: Session, call: Call, campaign: Campaign, body: CampaignC
     )
     if wanted != held:
         lifecycle.set_reach(session, campaign, wanted, now=call.now)
+    session.flush()
+
+
+def _set_labels(session: Session, call: Call, campaign: Campaign, body: NewCampaign | CampaignChange, given: set[str]) -> None:
+    """What is no part of the mail, and may be changed when it is sent."""
+    if "labels" in given:
+        labels.put(session, campaign.id, body.labels)
+    if "in_archive" in given:
+        public_archive.put(campaign, body.in_archive, now=call.now)
     session.flush()
 
 

@@ -11,12 +11,15 @@ from kairan.i18n import gettext as _
 from kairan.models.audience import List, Purpose
 from mailer.api.calls import Call, operation
 from mailer.api.idempotency import Answer
-from mailer.api.problems import Problem, missing
+from mailer.api.problems import Problem, missing, wrong
 from mailer.api.shapes import Change, Given, Line, PageQuery, Shown, text_id
 from mailer.audience import lists
 from unsubscribe.ledger import UnknownMember
 
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000)]
+
+
+Slug = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
 
 
 class NewList(Given):
@@ -30,6 +33,9 @@ class ListChange(Change):
     name: Line = ""
     description: Description = ""
     public: bool = False
+    public_archive: bool = False
+    slug: Slug = ""
+    """the archive's name in its address; empty: the list's id"""
 
 
 class ListShown(Shown):
@@ -38,6 +44,10 @@ class ListShown(Shown):
     purpose: str
     description: str
     public: bool
+    public_archive: bool
+    """its sent campaigns are open to everybody at /archive/LIST"""
+    slug: str | None
+    """LIST in that address, beside the list's id"""
     members: int
     consented: int
     suppressed: int
@@ -61,6 +71,8 @@ def shown(session: Session, rows: list[List]) -> list[ListShown]:
             purpose=purposes[row.purpose_id],
             description=row.description,
             public=row.public,
+            public_archive=row.public_archive,
+            slug=row.slug,
             members=counts[row.id].members,
             consented=counts[row.id].consented,
             suppressed=counts[row.id].suppressed,
@@ -69,6 +81,11 @@ def shown(session: Session, rows: list[List]) -> list[ListShown]:
         )
         for row in rows
     ]
+
+
+def _slug_taken() -> Problem:
+    detail = _("The archive of another list has this address already.")
+    return Problem(409, detail, code="slug-taken", errors=[{"pointer": "#/slug", "detail": detail}])
 
 
 def _taken() -> Problem:
@@ -108,15 +125,19 @@ def show(call: Call, list_id: int) -> Answer:
 
 @operation("PATCH", "/lists/{list_id}", "list.edit", {200: ListShown}, body=ListChange, problems=(404, 409))
 def change(call: Call, list_id: int, body: ListChange) -> Answer:
-    """Changes name, description or whether it is offered. The purpose never changes: members agreed to that one."""
+    """Changes name, description, whether it is offered, and its public archive. The purpose never changes: members agreed to that one."""
     given = body.model_dump(exclude_unset=True)
     with call.effect() as session:
         try:
-            row = lists.change(session, list_id, **given)
+            row = lists.change(session, list_id, now=call.now, **given)
         except lists.UnknownList:
             raise missing() from None
         except lists.NameTaken:
             raise _taken() from None
+        except lists.SlugTaken:
+            raise _slug_taken() from None
+        except lists.NotASlug as error:
+            raise wrong("slug", str(error)) from error
         call.audit(session, "list.change", list_id, names=sorted(given))
         return call.say(200, shown(session, [row])[0])
 

@@ -47,6 +47,8 @@ class SettingsGiven(Change):
     language: Literal["en", "ja"] = "en"
     time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     one_click_scope: Literal["all", "list"] = "all"
+    archive_noindex: bool = False
+    """asks search engines to leave the public archives out"""
 
 
 class OrganisationShown(Shown):
@@ -67,6 +69,7 @@ class SettingsShown(Shown):
     language: str
     time_zone: str
     one_click_scope: str
+    archive_noindex: bool
 
 
 @operation("GET", "/settings", "settings.view", {200: SettingsShown})

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from kairan.i18n import gettext as _
 from kairan.models.campaigns import Campaign
 from mailer.api.calls import Call, operation
-from mailer.api.campaigns import ContentGiven, ContentShown, Source, content_given, content_shown, find, hold, not_now
+from mailer.api.campaign_content import ContentGiven, ContentShown, Source, as_fields, as_given
+from mailer.api.campaigns import find, hold, not_now
 from mailer.api.idempotency import Answer
 from mailer.api.problems import Problem, wrong
 from mailer.api.shapes import Address, Given, MaybeLine, Nothing, Shown
@@ -111,7 +112,7 @@ def _version(content: Content, key: str) -> VersionShown:
     said = campaign_versions.effective(content, key)
     fields = {name: value for name, value in asdict(said).items() if name not in ("kind", "content", "versions")}
     own = campaign_versions.FIELDS if key == campaign_versions.MAIN else sorted(content.versions.get(key, {}))
-    return VersionShown(**fields, content=content_shown(said), own=[name for name in own if name != "kind"])
+    return VersionShown(**fields, content=as_given(said), own=[name for name in own if name != "kind"])
 
 
 def _trial(trial: trials.Trial) -> TrialShown:
@@ -148,7 +149,7 @@ def _said(key: str, given: VersionGiven) -> dict[str, Any]:
     said: dict[str, Any] = given.model_dump(include=given.model_fields_set - {"content"}, exclude_none=True)
     if given.content is not None:
         try:
-            said |= content_given(given.content)
+            said |= as_fields(given.content)
         except Problem as problem:
             raise wrong(f"versions/{key}/content", problem.detail) from None
     return said

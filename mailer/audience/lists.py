@@ -1,5 +1,6 @@
 """Lists: topics with a stated purpose, who is in them, and how many of those a campaign may reach."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from kairan.i18n import gettext as _
 from kairan.models.audience import List, Member, Subscription
 from kairan.models.consent import ConsentSource, Permission
 from kairan.models.suppression import Suppression
@@ -19,10 +21,20 @@ from unsubscribe.consent import LeftByThemselves, UnknownList
 __all__ = ["LeftByThemselves", "UnknownList"]
 
 PAGE_MAX = 1_000
+SLUG = re.compile(r"[a-z](?:[a-z0-9-]{0,62}[a-z0-9])?")
+"""begins with a letter, so that it is no id"""
 
 
 class NameTaken(ValueError):
     """There is a list of this name already."""
+
+
+class SlugTaken(ValueError):
+    """Another list's archive has this address already."""
+
+
+class NotASlug(ValueError):
+    """Not what an address may end in; the message says what to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +64,43 @@ def get(session: Session, list_id: int) -> List:
     return found
 
 
-def change(session: Session, list_id: int, *, name: str | None = None, description: str | None = None, public: bool | None = None) -> List:
-    """What is None stays. The purpose never changes: members agreed to that one. Raises UnknownList, NameTaken."""
+def change(
+    session: Session,
+    list_id: int,
+    *,
+    now: datetime,
+    name: str | None = None,
+    description: str | None = None,
+    public: bool | None = None,
+    public_archive: bool | None = None,
+    slug: str | None = None,
+) -> List:
+    """What is None stays; an empty slug gives the archive its id back. The purpose never changes: members agreed to that one.
+
+    Raises UnknownList, NameTaken, SlugTaken, NotASlug.
+    """
     row = get(session, list_id)
+    if slug is not None:
+        _set_slug(session, row, slug.strip())
     with _one_name(session, name or row.name):
         row.name = row.name if name is None else name.strip()
         row.description = row.description if description is None else description.strip()
         row.public = row.public if public is None else public
+        row.public_archive = row.public_archive if public_archive is None else public_archive
+        row.changed_at = now
     return row
+
+
+def _set_slug(session: Session, row: List, slug: str) -> None:
+    """Of two lists that want one slug at the same moment the second is told as well."""
+    if slug and not SLUG.fullmatch(slug):
+        raise NotASlug(_("Write the address with the letters a to z, digits and hyphens, beginning with a letter: such as club-news."))
+    try:
+        with session.begin_nested():
+            row.slug = slug or None
+            session.flush()
+    except IntegrityError as error:
+        raise SlugTaken(slug) from error
 
 
 @contextmanager

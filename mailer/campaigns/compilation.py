@@ -16,7 +16,7 @@ from mailer.compose import compiler, kinds
 from mailer.compose.brand import Shared
 from mailer.compose.compiler import Organisation, Source
 from mailer.compose.findings import ContentError
-from mailer.delivery import signing
+from mailer.delivery import signing, splits
 
 
 def source_of(session: Session, campaign: Campaign, base_url: str, version: str = versions.MAIN) -> Source:
@@ -53,6 +53,20 @@ def source_of(session: Session, campaign: Campaign, base_url: str, version: str 
         shared=shared,
         first_link=_next_link(session, campaign.id, number),
     )
+
+
+def version_for(session: Session, campaign: Campaign, language: str, number: int | None = None) -> str:
+    """The version that a member of this language got, by the number of their delivery; without one the winner's, else A's."""
+    content = revisions.content_of(revisions.current(session, campaign))
+    known = versions.variants(content)
+    split = splits.of(campaign.trial, len(known))
+    place = split.variant_of(number) if split and number else split.winner if split else 0
+    return versions.join(known[place or 0], language if language in versions.languages(content) else "")
+
+
+def first_version(session: Session, campaign: Campaign) -> str:
+    """The one whose links have the first numbers."""
+    return versions.parts(revisions.content_of(revisions.current(session, campaign)))[0].key
 
 
 def html_of(kind: str, content: str, base_url: str, title: str, shared: Shared) -> tuple[str | None, ContentError | None]:

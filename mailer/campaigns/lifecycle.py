@@ -16,7 +16,7 @@ from kairan.models.audience import List, Recording
 from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus, Series, SeriesState
 from kairan.models.deliveries import Chunk, Delivery, Lane, State
 from kairan.sql import locked
-from mailer.campaigns import revisions
+from mailer.campaigns import labels, revisions
 from mailer.campaigns.revisions import Content
 
 MOVES: dict[CampaignStatus, frozenset[CampaignStatus]] = {
@@ -131,9 +131,13 @@ def reach_of(session: Session, campaign: Campaign) -> Reach:
 
 
 def copy(session: Session, campaign_id: int, name: str, *, now: datetime, by: int | None = None) -> Campaign:
-    """A new draft that says the same to the same lists."""
+    """A new draft that says the same to the same lists, under the same labels."""
     original = session.get_one(Campaign, campaign_id)
-    return create(session, name, reach_of(session, original), revisions.content_of(revisions.current(session, original)), now=now, by=by)
+    content = revisions.content_of(revisions.current(session, original))
+    made = create(session, name, reach_of(session, original), content, now=now, by=by)
+    made.in_archive = original.in_archive
+    labels.put(session, made.id, labels.of(session, [campaign_id])[campaign_id])
+    return made
 
 
 def schedule(

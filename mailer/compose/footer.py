@@ -4,7 +4,7 @@ What the law asks of every mail (特定電子メール法, CAN-SPAM, CASL) stand
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 from kairan.i18n import gettext as _
@@ -26,7 +26,7 @@ class Organisation:
     name: str
     address: str
     contact: str
-    brand: Brand | None = None
+    brand: Brand | None = field(default=None, hash=False)
     """its footer words and social links stand above what the law asks for"""
 
 
@@ -40,7 +40,7 @@ def links(language: str) -> list[tuple[str, str]]:
         ]
 
 
-def html(organisation: Organisation, language: str) -> Nodes:
+def html(organisation: Organisation, language: str, *, own_links: bool = True) -> Nodes:
     """A block of its own: its styles are inline, so the author's sheets and ours do not meet."""
     with speaking(language):
         contact = _contact(organisation.contact)
@@ -48,20 +48,27 @@ def html(organisation: Organisation, language: str) -> Nodes:
         sender = f"<strong>{escape(organisation.name)}</strong><br>{_lines(organisation.address)}<br>"
         sender = f"{_of_brand(organisation.brand, language)}{sender}"
         why = escape(_("You can stop these mails at any time, free of charge and without signing in."))
-        nodes: list[Node] = [Text(f"{opening}{sender}{escape(_('Contact and complaints:'))} {contact}<br>{why}<br>")]
+        nodes: list[Node] = [Text(f"{opening}{sender}{escape(_('Contact and complaints:'))} {contact}")]
+    if not own_links:
+        return joined([*nodes, Text("</div>")])
+    nodes.append(Text(f"<br>{why}<br>"))
     for position, (name, own) in enumerate(links(language)):
         separator = " &nbsp;·&nbsp; " if position else ""
         nodes += [Text(f'{separator}<a href="'), OwnUrl(own), Text(f'" style="{_COLOUR};text-decoration:underline">{escape(name)}</a>')]
     return joined([*nodes, Text("</div>")])
 
 
-def text(organisation: Organisation, language: str) -> Nodes:
+def text(organisation: Organisation, language: str, *, own_links: bool = True) -> Nodes:
     with speaking(language):
         contact = _("Contact and complaints:")
         why = _("You can stop these mails at any time, free of charge and without signing in.")
     address = "\n".join(line.strip() for line in organisation.address.splitlines())
-    more = _text_of_brand(organisation.brand, language)
-    nodes: list[Node] = [Text(f"\n{_RULE}\n{more}{organisation.name}\n{address}\n{contact} {organisation.contact}\n\n{why}\n")]
+    nodes: list[Node] = [
+        Text(f"\n{_RULE}\n{_text_of_brand(organisation.brand, language)}{organisation.name}\n{address}\n{contact} {organisation.contact}\n")
+    ]
+    if not own_links:
+        return joined(nodes)
+    nodes.append(Text(f"\n{why}\n"))
     for name, own in links(language):
         nodes += [Text(f"{name}: "), OwnUrl(own), Text("\n")]
     return joined(nodes)

@@ -28,12 +28,14 @@ _PADDING = "&#847;&zwnj;&nbsp;" * 60
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What one writing of a page holds. `link_ids` is for the click map, and never mailed."""
+    """What one writing of a page holds. `link_ids` is for the click map, and never mailed. Without `own_links` it has none of the
+    addresses that would be a member's: a mail that everybody may read has nobody to unsubscribe."""
 
     language: str
     beacon: bool
     tracked: bool
     link_ids: bool = False
+    own_links: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,11 @@ def html(page: Page, source: Source, layout: Layout) -> Nodes:
     body = sanitise.section(root, "body")
     _put_links(root, page, source.base_url, layout)
     _put_first(body, page.standins.hold(_preheader(source)))
-    after = () if page.has_own_footer else footer.html(source.organisation, layout.language)
+    after = () if page.has_own_footer else footer.html(source.organisation, layout.language, own_links=layout.own_links)
     _put_last(body, page.standins.hold((*after, *(_beacon(source.base_url) if layout.beacon else ()))))
     document = etree.tostring(root, method="html", encoding="unicode", with_tail=False)
-    return page.standins.nodes(f"{page.doctype}\n{document}\n")
+    nodes = page.standins.nodes(f"{page.doctype}\n{document}\n")
+    return nodes if layout.own_links else without_own(nodes)
 
 
 def text(page: Page, source: Source, layout: Layout) -> Nodes:
@@ -102,7 +105,7 @@ def text(page: Page, source: Source, layout: Layout) -> Nodes:
         return "" if href.startswith("#") else href.removeprefix("mailto:").removeprefix("tel:").replace(" ", "%20")
 
     written = plaintext.write(deepcopy(page.root), standins, address)
-    after = () if page.has_own_footer else footer.text(source.organisation, layout.language)
+    after = () if page.has_own_footer else footer.text(source.organisation, layout.language, own_links=layout.own_links)
     return joined([*standins.nodes(written, plain=True), *after])
 
 
@@ -121,6 +124,17 @@ def addressed(nodes: Nodes, base_url: str) -> Nodes:
             branches = tuple((condition, addressed(branch, base_url)) for condition, branch in node.branches)
             done.append(Choice(branches, addressed(node.otherwise, base_url)))
         else:
+            done.append(node)
+    return joined(done)
+
+
+def without_own(nodes: Nodes) -> Nodes:
+    """The same without our own addresses."""
+    done: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Choice):
+            done.append(Choice(tuple((condition, without_own(branch)) for condition, branch in node.branches), without_own(node.otherwise)))
+        elif not isinstance(node, OwnUrl):
             done.append(node)
     return joined(done)
 
@@ -162,6 +176,12 @@ def _put_links(root: etree._Element, page: Page, base_url: str, layout: Layout) 
             anchor.set("href", page.standins.hold(click(base_url, int(numbered))))
         if numbered and not layout.link_ids:
             del anchor.attrib[NUMBER]
+        if not layout.own_links and _is_own(anchor.get("href", ""), page.standins):
+            del anchor.attrib["href"]
+
+
+def _is_own(address: str, standins: StandIns) -> bool:
+    return any(isinstance(node, OwnUrl) for nodes in standins.held(address) for node in nodes)
 
 
 def _put_first(body: etree._Element, standin: str) -> None:

@@ -14,18 +14,27 @@ from mailer.compose.stylesheet import in_scheme
 
 
 def preview(
-    source: Source, recipient: Recipient, language: str, *, dark: bool | None = None, text: bool = False, link_ids: bool = False
+    source: Source,
+    recipient: Recipient,
+    language: str,
+    *,
+    dark: bool | None = None,
+    text: bool = False,
+    link_ids: bool = False,
+    own_links: bool = True,
 ) -> str:
     """HTML, or the plain text as a page where `text` is wanted or there is no HTML. `dark`: None leaves it to the reader's system.
 
-    `link_ids` leaves each link's number in `data-lid` for the click map. Raises ContentError.
+    `link_ids` leaves each link's number in `data-lid` for the click map. Without `own_links` there is no way to unsubscribe and the like in
+    it: for a mail that is no member's. Raises ContentError.
     """
-    layout = Layout(language, beacon=False, tracked=False, link_ids=link_ids)
+    layout = Layout(language, beacon=False, tracked=False, link_ids=link_ids, own_links=own_links)
     page = pages.read(source) if source.has_html else None
     if page is None or text:
         own = written_text.read(source) if source.has_text else None
         nodes = written_text.body(source, own, [], layout) if own is not None else pages.text(page, source, layout) if page else ()
-        return _text_page(render(pages.addressed(nodes, source.base_url), recipient), language)
+        nodes = pages.addressed(nodes, source.base_url) if own_links else pages.without_own(nodes)
+        return _text_page(render(nodes, recipient), language)
     if dark is not None:
         for style in page.root.iter("style"):
             style.text = in_scheme(style.text or "", dark)

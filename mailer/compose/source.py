@@ -37,7 +37,7 @@ class Source:
     attribute_names: frozenset[str] = field(default_factory=frozenset)
     fault: ContentError | None = None
     """why the content could not be made into HTML: raised by whoever would compile it"""
-    shared: Shared = NOTHING
+    shared: Shared = field(default=NOTHING, hash=False)
     """what blocks may refer to"""
     first_link: int = 1
     """the number of the first link position: numbers are never used twice within a campaign"""
@@ -55,7 +55,8 @@ def subject(source: Source) -> Nodes:
     """Raises ContentError for an empty subject, MergeError for a wrong field."""
     if not source.subject.strip():
         raise ContentError("empty_subject", _("The subject is empty."), "subject")
-    return merge.parse(source.subject, Scope(source.attribute_names, _constants(source)), "subject", "header")
+    known = Scope(source.attribute_names, constants(source.campaign_name, source.organisation))
+    return merge.parse(source.subject, known, "subject", "header")
 
 
 def scope(source: Source) -> Scope:
@@ -64,13 +65,14 @@ def scope(source: Source) -> Scope:
         known = subject(source)
     except ContentError:
         known = ()
-    return Scope(source.attribute_names, _constants(source), known)
+    return Scope(source.attribute_names, constants(source.campaign_name, source.organisation), known)
 
 
-def _constants(source: Source) -> dict[str, str]:
+def constants(campaign_name: str, organisation: Organisation) -> dict[str, str]:
+    """The fields that say the same in each mail of a campaign."""
     return {
-        "campaign.name": source.campaign_name,
-        "organisation.name": source.organisation.name,
-        "organisation.address": source.organisation.address,
-        "organisation.contact": source.organisation.contact,
+        "campaign.name": campaign_name,
+        "organisation.name": organisation.name,
+        "organisation.address": organisation.address,
+        "organisation.contact": organisation.contact,
     }

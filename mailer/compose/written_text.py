@@ -33,7 +33,7 @@ def body(source: Source, nodes: Nodes, positions: list[LinkPosition], layout: La
     """Addresses by position in a text mail, by address beside HTML; our footer where the author has no opt-out."""
     if layout.tracked:
         nodes = _Tracker(source, positions).tracked(nodes)
-    after = () if has_unsubscribe(nodes) else footer.text(source.organisation, layout.language)
+    after = () if has_unsubscribe(nodes) else footer.text(source.organisation, layout.language, own_links=layout.own_links)
     return joined([*nodes, Text("\n"), *after])
 
 

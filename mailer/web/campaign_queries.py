@@ -11,6 +11,7 @@ from kairan.models.audience import List
 from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus, Revision
 from kairan.models.deliveries import State
 from kairan.models.events import EventKind, Rollup
+from mailer.campaigns import labels
 from mailer.reports.state_counts import state_counts
 
 GOING_OUT = (CampaignStatus.SENDING, CampaignStatus.PAUSED)
@@ -103,10 +104,12 @@ def results(session: Session, campaign_ids: Sequence[int]) -> dict[int, Result]:
     return {number: Result(accepted.get(number, 0), *engaged.get(number, (0, 0))) for number in campaign_ids}
 
 
-def listed(session: Session, tab: str, search: str, after: int | None, limit: int) -> list[Campaign]:
+def listed(session: Session, tab: str, search: str, label: str, after: int | None, limit: int) -> list[Campaign]:
     query = select(Campaign).where(Campaign.status.in_(TABS[tab])).order_by(Campaign.id.desc()).limit(limit)
     if search:
         query = query.where(matches(search))
+    if label:
+        query = query.where(labels.has(label))
     if after:
         query = query.where(Campaign.id < after)
     return list(session.scalars(query))
@@ -123,8 +126,11 @@ def matches(search: str) -> ColumnElement[bool]:
     return or_(Campaign.name.ilike(pattern, escape="\\"), in_subject)
 
 
-def tab_counts(session: Session) -> dict[str, int]:
-    found: dict[Any, int] = {row[0]: row[1] for row in session.execute(select(Campaign.status, func.count()).group_by(Campaign.status))}
+def tab_counts(session: Session, label: str = "") -> dict[str, int]:
+    query = select(Campaign.status, func.count()).group_by(Campaign.status)
+    if label:
+        query = query.where(labels.has(label))
+    found: dict[Any, int] = {row[0]: row[1] for row in session.execute(query)}
     return {tab: sum(found.get(status, 0) for status in statuses) for tab, statuses in TABS.items()}
 
 

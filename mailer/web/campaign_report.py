@@ -108,7 +108,7 @@ def click_map(campaign_id: int) -> edge.Answer:
     """The mail with a number on each link, for the frame under the click map."""
     with edge.reading() as session:
         campaign = _find(session, campaign_id)
-        source = compilation.source_of(session, campaign, edge.runtime().settings.base_url)
+        source = compilation.source_of(session, campaign, edge.runtime().settings.base_url, compilation.first_version(session, campaign))
         recipient = previews.sample(session, campaign_id, None)
     return previews.rendered(source, recipient, "desktop", link_ids=True)
 

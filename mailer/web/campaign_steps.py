@@ -16,7 +16,7 @@ from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from mailer.audience import selection
 from mailer.campaigns import compilation, library, lifecycle, preflight, revisions, series, trials
 from mailer.campaigns import versions as campaign_versions
-from mailer.web import composer, edge, previews, sending, versions, when
+from mailer.web import campaign_labels, composer, edge, previews, sending, versions, when
 from mailer.web.forms import Form
 
 blueprint = Blueprint("campaign_steps", __name__)
@@ -47,6 +47,7 @@ def save_recipients(campaign_id: int) -> edge.Answer:
     name = form.text("name", _("Name"))
     recording = form.choice("recording", _("What is recorded"), list(Recording))
     utm = {part: form.text(f"utm_{part}", f"utm_{part}", required=False, max_length=100) for part in UTM}
+    campaign_labels.read(form)
     if not form.is_right:
         return (jsonify(errors=form.errors), 422) if edge.wants_json() else (_recipients(campaign_id, form), 422)
     excluded = form.ids("exclude")
@@ -69,6 +70,7 @@ def save_recipients(campaign_id: int) -> edge.Answer:
         except lifecycle.UnknownList:
             abort(404)
         campaign.name = name
+        campaign_labels.put(session, campaign, form)
     if edge.wants_json():
         return jsonify(saved=True)
     return edge.back_to(f"/campaigns/{campaign_id}/{'content' if form.raw('go') == 'on' else 'recipients'}")
@@ -95,6 +97,7 @@ def _recipients(campaign_id: int, form: Form | None) -> str:
             form=form,
             reach=reach,
             lists=lists_with_numbers(session),
+            **campaign_labels.shown(session, campaign),
             reached=reached,
             left_out=left_out,
             ready=ready(session, campaign),

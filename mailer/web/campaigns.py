@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response
 from kairan import installation
 from kairan.i18n import gettext as _
 from kairan.models.campaigns import Campaign, CampaignStatus
-from mailer.campaigns import library, lifecycle
+from mailer.campaigns import labels, library, lifecycle
 from mailer.campaigns.lifecycle import Reach
 from mailer.campaigns.revisions import Content
 from mailer.compose import starters
@@ -21,19 +21,23 @@ blueprint = Blueprint("campaigns", __name__)
 @edge.allowed("campaign.view")
 def show_list() -> edge.Answer:
     with edge.reading() as session:
-        numbers = campaign_queries.tab_counts(session)
+        label = request.args.get("label", "").replace("\x00", "").strip()  # PostgreSQL has no text with a zero in it
+        numbers = campaign_queries.tab_counts(session, label)
         tab = request.args.get("tab") or next((name for name in ("sending", "draft", "scheduled", "sent") if numbers[name]), "draft")
         if tab not in campaign_queries.TABS:
             abort(404)
         search = request.args.get("q", "").strip()
-        page = paging.page(campaign_queries.listed(session, tab, search, paging.after(), paging.SIZE + 1), lambda campaign: campaign.id)
+        found = campaign_queries.listed(session, tab, search, label, paging.after(), paging.SIZE + 1)
+        page = paging.page(found, lambda campaign: campaign.id)
         ids = [campaign.id for campaign in page.rows]
         return render_template(
             "admin/campaigns.html",
             tab=tab,
             numbers=numbers,
             search=search,
+            label=label,
             page=page,
+            labels=labels.of(session, ids),
             subjects=campaign_queries.subjects(session, page.rows),
             lists=campaign_queries.list_names(session, ids),
             results=campaign_queries.results(session, ids if tab in ("sent", "sending") else []),

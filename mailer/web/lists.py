@@ -9,6 +9,7 @@ from kairan.models.campaigns import Campaign, CampaignList
 from kairan.models.consent import Permission
 from kairan.models.suppression import Suppression
 from mailer.audience import lists as audience_lists
+from mailer.campaigns import public_archive
 from mailer.web import campaign_queries, edge
 from mailer.web.campaign_steps import lists_with_numbers
 from mailer.web.forms import Form
@@ -47,9 +48,34 @@ def create() -> edge.Answer:
     return _page(form), 422
 
 
+@blueprint.post("/audience/lists/<int:list_id>/archive")
+@edge.allowed("list.edit")
+def save_archive(list_id: int) -> edge.Answer:
+    form = Form(request.form)
+    try:
+        with edge.writing() as session:
+            on = form.yes("public_archive")
+            audience_lists.change(session, list_id, now=edge.now(), public_archive=on, slug=form.raw("slug"))
+            edge.audit(session, "list.change", list_id, names=["public_archive", "slug"])
+    except audience_lists.UnknownList:
+        abort(404)
+    except audience_lists.NotASlug as error:
+        form.wrong("slug", str(error))
+    except audience_lists.SlugTaken:
+        form.wrong("slug", _("The archive of another list has this address already."))
+    else:
+        said = _("The archive is open to everybody.") if on else _("The list has no public archive.")
+        return edge.back_to(f"/audience/lists/{list_id}", said)
+    return _show(list_id, form), 422
+
+
 @blueprint.get("/audience/lists/<int:list_id>")
 @edge.allowed("list.view")
 def show(list_id: int) -> str:
+    return _show(list_id, None)
+
+
+def _show(list_id: int, form: Form | None) -> str:
     with edge.reading() as session:
         found = session.get(List, list_id) or abort(404)
         in_list = (Subscription.list_id == list_id, Subscription.ended_at.is_(None))
@@ -80,6 +106,8 @@ def show(list_id: int) -> str:
         return render_template(
             "admin/list.html",
             list=found,
+            form=form,
+            archive=edge.runtime().settings.base_url + public_archive.path(found),
             purpose=session.get_one(Purpose, found.purpose_id).name,
             number=number,
             consented=consented or 0,

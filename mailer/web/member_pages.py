@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 from flask import Blueprint, abort, render_template
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from kairan import i18n, installation
 from kairan.models.audience import Member
 from kairan.models.campaigns import Campaign, CampaignStatus
+from kairan.models.deliveries import Delivery
 from kairan.tokens import Act, TokenError
 from mailer.campaigns import compilation
 from mailer.compose.recipient import Recipient
@@ -53,7 +55,9 @@ def _mail_of(session: Session, act: Act) -> tuple[Source, Recipient]:
     campaign, member = session.get(Campaign, act.campaign_id), session.get(Member, act.member_id)
     if campaign is None or member is None or campaign.status in (CampaignStatus.DRAFT, CampaignStatus.SCHEDULED):
         abort(404)
-    source = compilation.source_of(session, campaign, edge.runtime().settings.base_url)
     i18n.set_language(member.locale or i18n.language())
+    mine = select(Delivery.number).where(Delivery.campaign_id == campaign.id, Delivery.member_id == member.id).limit(1)
+    version = compilation.version_for(session, campaign, i18n.language(), session.execute(mine).scalar_one_or_none())
+    source = compilation.source_of(session, campaign, edge.runtime().settings.base_url, version)
     recipient = Recipient(0, member.id, member.email, member.first_name, member.last_name, member.locale, member.attributes)
     return replace(source, record_opens=False, record_clicks=False), recipient

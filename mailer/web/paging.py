@@ -9,6 +9,8 @@ from flask import request
 
 Row = TypeVar("Row")
 SIZE = 50
+ID_DIGITS_MAX = 18
+"""what fits the databases' whole numbers"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Page(Generic[Row]):
 
 def after() -> int | None:
     value = request.args.get("after", "")
-    return int(value) if value.isdigit() else None
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= ID_DIGITS_MAX else None
 
 
 def page(found: Sequence[Row], key: Callable[[Row], int], size: int = SIZE) -> Page[Row]:

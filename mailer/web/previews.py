@@ -58,11 +58,15 @@ def rendered(source: Source, recipient: Recipient, view: str, link_ids: bool = F
         page = compiler.preview(source, recipient, language, dark=view == "dark", text=view == "text", link_ids=link_ids)
     except compiler.ContentError as error:
         page = render_template("admin/preview_error.html", error=error)
-    # Our pictures from where the page itself comes: the address of the mails' links may be another host, which the policy keeps out.
-    answer = make_response(page.replace(f"{source.base_url}/m/", "/m/"))
+    answer = make_response(at_home(page, source.base_url))
     answer.headers["Content-Security-Policy"] = MAIL_CSP.replace("img-src 'self' data:", "img-src 'none'") if view == "bare" else MAIL_CSP
     answer.headers["X-Robots-Tag"] = "noindex"
     return answer
+
+
+def at_home(page: str, base_url: str) -> str:
+    """Our pictures from where the page itself comes: the address of the mails' links may be another host, which the policy keeps out."""
+    return page.replace(f"{base_url}/m/", "/m/")
 
 
 def _typed(source: Source, form: Form) -> Source:

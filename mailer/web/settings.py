@@ -32,6 +32,7 @@ def organisation() -> str:
         from_email=held["sender"]["email"],
         language=held["language"],
         time_zone=held["time_zone"],
+        archive_noindex="yes" if held["archive_noindex"] else "",
     )
     return _organisation(form)
 
@@ -56,6 +57,7 @@ def save_organisation() -> edge.Answer:
         },
         "language": form.choice("language", _("Language"), i18n.LANGUAGES),
         "time_zone": form.choice("time_zone", _("Time zone"), available_timezones()),
+        "archive_noindex": form.yes("archive_noindex"),
     }
     if not form.is_right:
         return _organisation(form), 422

@@ -29,6 +29,21 @@ def test_a_list_is_made_shown_changed_and_its_name_is_its_own(admin, ground):
     assert _actions(ground) == [("token:1", "list.create"), ("token:1", "list.change")]
 
 
+def test_a_public_archive_is_opened_under_a_slug_of_its_own(admin, news):
+    made = admin("POST", "/lists", {"name": "Shop", "purpose": "News"}).json
+    assert (made["public_archive"], made["slug"]) == (False, None)
+    opened = admin("PATCH", f"/lists/{made['id']}", {"public_archive": True, "slug": "shop"})
+    assert (opened.status_code, opened.json["public_archive"], opened.json["slug"]) == (200, True, "shop")
+    assert admin.app.test_client().get("/archive/shop").status_code == 200
+
+    taken = admin("PATCH", f"/lists/{news}", {"slug": "shop", "name": "Never written"})
+    assert (taken.status_code, taken.json["type"][-10:], taken.json["errors"][0]["pointer"]) == (409, "slug-taken", "#/slug")
+    wrong = admin("PATCH", f"/lists/{news}", {"slug": "The Shop"})
+    assert (wrong.status_code, wrong.json["errors"][0]["pointer"]) == (422, "#/slug")
+    assert admin("GET", f"/lists/{news}").json["name"] == "News"
+    assert admin("PATCH", f"/lists/{made['id']}", {"slug": ""}).json["slug"] is None
+
+
 def test_lists_come_in_pages(admin):
     ids = [admin("POST", "/lists", {"name": f"L{number}", "purpose": "x"}).json["id"] for number in range(3)]
 

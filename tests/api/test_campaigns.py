@@ -273,3 +273,25 @@ def test_nothing_is_kept_of_a_campaign_that_is_refused(admin, ground):
 
     with ground.reading() as session:
         assert session.scalars(select(Campaign)).all() == []
+
+
+def test_labels_and_the_place_in_the_archive_are_given_changed_and_filtered_by(admin, campaign, ground):
+    assert admin("GET", f"/campaigns/{campaign}").json["labels"] == []
+    made = admin("POST", "/campaigns", {**CAMPAIGN, "labels": [" spring ", "Sale", "sale"], "in_archive": False})
+    assert (made.status_code, made.json["labels"], made.json["in_archive"]) == (201, ["Sale", "spring"], False)
+
+    assert [row["id"] for row in admin("GET", "/campaigns?label=spring").json["items"]] == [made.json["id"]]
+    assert admin("GET", "/campaigns?label=nothing").json == {"items": [], "next": None}
+    assert admin("GET", "/campaigns?label=%00").status_code == 422
+    with ground.writing() as session:
+        session.get_one(Campaign, int(campaign)).status = "sent"
+    changed = admin("PATCH", f"/campaigns/{campaign}", {"labels": ["books"], "in_archive": False})
+    assert (changed.status_code, changed.json["labels"], changed.json["in_archive"]) == (200, ["books"], False)
+    assert admin("PATCH", f"/campaigns/{campaign}", {"labels": [], "name": "Other"}).status_code == 409
+    assert admin("GET", f"/campaigns/{campaign}").json["labels"] == ["books"]
+
+
+@pytest.mark.parametrize("given", [["x" * 41], [str(number) for number in range(11)], ["a,b"], ["a\x1b"], "spring", [1]])
+def test_labels_that_cannot_be_are_refused(admin, given):
+    answer = admin("POST", "/campaigns", {**CAMPAIGN, "labels": given})
+    assert (answer.status_code, answer.json["errors"][0]["pointer"].split("/")[1]) == (422, "labels")

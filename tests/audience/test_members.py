@@ -240,7 +240,7 @@ def test_two_lists_cannot_have_one_name_and_share_equal_purposes(ground: Runtime
         with pytest.raises(lists.NameTaken):
             lists.create(session, "News", "Another", now=NOW)
         with pytest.raises(lists.NameTaken):
-            lists.change(session, second.id, name="News")
+            lists.change(session, second.id, now=NOW, name="News")
 
     with ground.reading() as session:
         found = lists.page(session)[0]

@@ -17,7 +17,7 @@ from kairan import clock
 from kairan.models.campaigns import Campaign, Link, Program
 from kairan.models.deliveries import Delivery
 from kairan.models.events import Engagement
-from mailer.campaigns import jobs, lifecycle, revisions, trials, versions
+from mailer.campaigns import compilation, jobs, lifecycle, revisions, trials, versions
 from mailer.campaigns.trials import TrialError
 from mailer.delivery import jobs as sending
 from mailer.delivery.splits import Split
@@ -231,3 +231,18 @@ def test_the_database_and_the_lane_agree_on_whose_mail_is_which(ground, begin):
         rows = session.execute(select(Delivery.number, split.column(Delivery.number)).where(Delivery.campaign_id == campaign_id)).all()
 
     assert [variant for _number, variant in rows] == [split.variant_of(number) for number, _variant in rows]
+
+
+def test_what_a_member_got_can_be_seen_again_as_they_got_it(ground, begin):
+    campaign_id = begin(share=20, hours=1, by="hand")
+    split = Split(2, 20)
+    with ground.writing() as session:
+        trials.decide(session, campaign_id, 1, now=clock.now())
+    with ground.reading() as session:
+        campaign = session.get_one(Campaign, campaign_id)
+        first_of_a = next(number for number in range(1, 100) if split.variant_of(number) == 0)
+        waited = next(number for number in range(1, 100) if split.variant_of(number) is None)
+
+        assert compilation.version_for(session, campaign, "en", first_of_a) == "a"
+        assert compilation.version_for(session, campaign, "en", waited) == "b"
+        assert compilation.version_for(session, campaign, "en") == "b"

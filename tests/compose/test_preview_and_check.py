@@ -1,9 +1,14 @@
 """The preview shows the mail that will be sent; the check says what is unwise in it."""
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mailer.compose.compiler import Source, preview
 from mailer.compose.content_check import check
+from mailer.compose.recipient import Recipient
 from tests.compose.builders import TARO, html_of, recipient, source
 
 GOOD = """<html><body><p>Dear {{ member.first_name | default: "friend" }},</p>
@@ -46,6 +51,40 @@ def test_the_text_is_previewed_as_a_page_of_its_own() -> None:
     shown = preview(source(GOOD), recipient(first_name="<b>"), "ja", text=True)
 
     assert '<html lang="ja">' in shown and "Dear &lt;b&gt;," in shown and "See what is new &lt;https://shop.example/new&gt;" in shown
+
+
+OWN = ("unsubscribe_url", "preferences_url", "view_url", "tracking_info_url")
+PIECES = [
+    "<p>Hello {{ member.first_name | default: 'reader' }}</p>",
+    "<p>{{ member.email }} {{ member.name }} {{ member.city }}</p>",
+    "<p><a href='https://shop.example/?m={{ member.email }}&c={{ member.city }}'>Shop</a></p>",
+    "{% if member.vip %}<p>For you alone: {{ member.email }} <a href='{{ unsubscribe_url }}'>Stop</a></p>{% endif %}",
+    "{% unless member.vip %}<p>For all <a href='{{ preferences_url }}'>Choose</a></p>{% endunless %}",
+    *(f"<p><a href='{{{{ {name} }}}}'>Ours</a></p>" for name in OWN),
+    *(f"<p>Ours: {{{{ {name} }}}}</p>" for name in OWN),
+    "<!--[if mso]><a href='{{ unsubscribe_url }}'>Stop</a><![endif]-->",
+    "<map name='m'><area href='{{ unsubscribe_url }}' shape='rect' coords='0,0,1,1' alt='Stop'></map>",
+]
+NOBODY = Recipient(0, 0, "", "", "", "", {})
+
+
+@settings(max_examples=120, deadline=None)
+@given(pieces=st.lists(st.sampled_from(PIECES), min_size=1, max_size=6), text=st.booleans(), language=st.sampled_from(["en", "ja"]))
+def test_a_mail_for_nobody_has_no_way_to_anybodys_choices(pieces: list[str], text: bool, language: str) -> None:
+    written = "".join(pieces)
+    shown = preview(source(written, preheader="{{ member.email }}"), NOBODY, language, text=text, own_links=False)
+
+    assert not re.search(r"/(?:u|p|v|c|o)/|/about/tracking|\{\{|\{%|https://m\.example", shown)
+    assert 'href="#"' not in shown and "taro@" not in shown and "For you alone" not in shown
+    assert ("Shop" in shown) == ("Shop" in written)
+    if "unsubscribe_url" not in written:
+        assert "Hanaya &amp; Co" in shown and "1-2-3 Kyoto" in shown
+
+
+def test_a_text_mail_for_nobody_keeps_its_sender_and_loses_the_opt_out() -> None:
+    shown = preview(source(None, text="Hello {{ member.first_name }}\n{{ view_url }}"), NOBODY, "en", own_links=False)
+
+    assert "Hello \n" in shown and "Hanaya &amp; Co" in shown and "Unsubscribe" not in shown and "https://m.example" not in shown
 
 
 def test_a_good_mail_has_no_findings() -> None:

@@ -36,7 +36,7 @@ def campaign(admin) -> str:
 
 def _html(ground) -> str:
     with ground.reading() as session:
-        return compilation.source_of(session, session.get_one(Campaign, 1), "https://news.example").html
+        return compilation.source_of(session, session.get_one(Campaign, 1), "https://news.example").html or ""
 
 
 def _brand(ground) -> Brand | None:
