@@ -30,6 +30,7 @@ ADMIN = (
     "mailer.web.campaigns",
     "mailer.web.campaign_calendar",
     "mailer.web.campaign_series",
+    "mailer.web.approvals",
     "mailer.web.campaign_steps",
     "mailer.web.campaign_labels",
     "mailer.web.pictures",

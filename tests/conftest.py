@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.support import chromium, postgres, smtp
+from tests.support import chromium, compiled_once, postgres, smtp
 from tests.support import valkey as valkey_support
 from tests.support.chromium import Violation
 
 DATABASES = ("sqlite", "postgresql")
+compiled_once.install()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -159,7 +160,7 @@ def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
     def make(**options: Any) -> Any:
         context = browser.new_context(**options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)  # jobs run in processes of their own, and a busy machine starts one in ten seconds
         watched.append((context, chromium.Watch(context)))
         return context.new_page()
 

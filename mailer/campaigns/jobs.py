@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from kairan import clock, i18n, installation, queues
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.runtime import Runtime, runtime
-from mailer.campaigns import compilation, lifecycle, preflight, restored, schedule, series, trials
-from mailer.delivery import holds, snapshot, zone_times
+from mailer.campaigns import compilation, lifecycle, preflight, restored, schedule, seeds, series, trials
+from mailer.delivery import holds, snapshot, system_mail, zone_times
 from mailer.delivery import jobs as sending
 from mailer.reports import final_counts
 from unsubscribe.waiting import LONGEST_S, wait_until_quiet
@@ -32,13 +32,17 @@ def ring_start(ground: Runtime) -> None:
 def start_due() -> None:
     """Starts every campaign whose time has come, and takes up those whose snapshot a kill broke off."""
     ground = runtime()
+    copies = 0
     with ground.writing() as session:
         now = clock.now()
         schedule.keep_wall_times(session, now=now)
         for campaign_id in lifecycle.hold_late(session, now=now):
             log.warning("campaign held: its start was missed", extra={"campaign": campaign_id})
         for campaign_id in lifecycle.due(session, now):
-            lifecycle.start(session, campaign_id, now=now)
+            if lifecycle.start(session, campaign_id, now=now):
+                copies += seeds.send(session, ground, session.get_one(Campaign, campaign_id), now=now)
+    if copies:
+        system_mail.ring(ground)
     with ground.reading() as session:
         unfinished = list(
             session.execute(

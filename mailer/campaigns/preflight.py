@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from kairan import installation
+from kairan import i18n, installation
 from kairan.i18n import gettext as _
 from kairan.i18n import ngettext
 from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus
 from kairan.settings import Settings, base_is_public_or_loopback, is_loopback
 from mailer.audience import selection
-from mailer.campaigns import compilation, revisions, schedule, versions
+from mailer.campaigns import approval, compilation, revisions, schedule, versions
 from mailer.campaigns.schedule import Plan
 from mailer.compose import content_check
 from mailer.compose.findings import Finding
@@ -118,6 +118,10 @@ def _audience(session: Session, campaign: Campaign, now: datetime) -> Iterator[F
     reached, _left_out = selection.count(session, campaign.id, now)
     if reached == 0:
         yield Finding("error", "nobody", _("Nobody would get this mail. Choose a list with members who consented."), "recipients")
+    if approval.needed(session, reached) and not approval.stands(session, campaign):
+        limit = approval.above(session)
+        message = _("More than %(count)s members would get this: a second person has to approve it first.", count=i18n.number(limit or 0))
+        yield Finding("error", "approval", message, "approval")
 
 
 def _sender(session: Session, from_email: str) -> Iterator[Finding]:

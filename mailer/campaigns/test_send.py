@@ -23,15 +23,35 @@ ADDRESSES_MAX = 10
 
 
 def write(
-    session: Session, ground: Runtime, campaign_id: int, to: Sequence[str], *, now: datetime, sample: Recipient | None = None
+    session: Session,
+    ground: Runtime,
+    campaign_id: int,
+    to: Sequence[str],
+    *,
+    now: datetime,
+    sample: Recipient | None = None,
+    kind: str = KIND,
+    mark: bool = True,
 ) -> list[OutboxMail]:
-    """Puts one mail an address into the outbox; ring mailer.delivery.system_mail after the commit. Raises ContentError, AddressError.
+    """Puts one mail an address into the outbox, or one of each version. Ring mailer.delivery.system_mail after the commit. Raises
+    ContentError, AddressError.
 
-    HTML without beacon and with plain links, so that looking at it counts nothing; its unsubscribe link belongs to nobody.
+    `mark`: the subject says that it is a test. HTML without beacon and with plain links, so that looking at it counts nothing; its
+    unsubscribe link belongs to nobody.
     """
     campaign = session.get_one(Campaign, campaign_id)
     parts = versions.parts(revisions.content_of(revisions.current(session, campaign)))
-    return [mail for part in parts for mail in _write_version(session, ground, campaign, part, len(parts) > 1, to, sample, now)]
+    mails = []
+    for part in parts:
+        subject = _mark(part, len(parts) > 1) if mark else "%(subject)s"
+        mails += _write_version(session, ground, campaign, part, subject, kind, to, sample, now)
+    return mails
+
+
+def _mark(part: Part, is_one_of_several: bool) -> str:
+    """What the subject becomes."""
+    said = _("Test %(version)s: %(subject)s") if is_one_of_several else _("Test: %(subject)s")
+    return said.replace("%(version)s", part.key.upper())
 
 
 def _write_version(
@@ -39,18 +59,18 @@ def _write_version(
     ground: Runtime,
     campaign: Campaign,
     part: Part,
-    is_one_of_several: bool,
+    mark: str,
+    kind: str,
     to: Sequence[str],
     sample: Recipient | None,
     now: datetime,
 ) -> list[OutboxMail]:
     source = compilation.mailed_source(session, campaign, ground.settings.base_url, part.key)
-    mark = _("Test %(version)s: %(subject)s") if is_one_of_several else _("Test: %(subject)s")
-    subject = mark % {"version": part.key.upper(), "subject": source.subject} if source.subject.strip() else ""
+    subject = mark.replace("%(subject)s", source.subject) if source.subject.strip() else ""
     source = replace(source, subject=subject)
     compiled = compiler.compile_source(source)
     language = _language(part, sample)
-    return [_write_one(session, ground, campaign.id, source, compiled, address, sample, language, now) for address in to]
+    return [_write_one(session, ground, campaign.id, source, compiled, address, sample, language, kind, now) for address in to]
 
 
 def _language(part: Part, sample: Recipient | None) -> str:
@@ -68,6 +88,7 @@ def _write_one(
     address: str,
     sample: Recipient | None,
     language: str,
+    kind: str,
     now: datetime,
 ) -> OutboxMail:
     names = ("花子", "佐藤") if language == "ja" else ("Hanako", "Sato")
@@ -82,7 +103,7 @@ def _write_one(
     message = compiled.programs["plain" if source.has_html else "text", language].splice(recipient, marks)
     return outbox.put(
         session,
-        kind=KIND,
+        kind=kind,
         sender=addresses.as_mailbox(source.from_email),
         recipient=address,
         message=message,

@@ -14,7 +14,7 @@ from kairan.i18n import gettext as _
 from kairan.models.audience import Attribute, List, Purpose, Recording, Subscription
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from mailer.audience import selection
-from mailer.campaigns import compilation, library, lifecycle, preflight, revisions, series, trials
+from mailer.campaigns import approval, compilation, library, lifecycle, preflight, revisions, series, trials
 from mailer.campaigns import versions as campaign_versions
 from mailer.web import campaign_labels, composer, edge, previews, sending, versions, when
 from mailer.web.forms import Form
@@ -322,8 +322,8 @@ def show_review(campaign_id: int, form: Form | None) -> str:
         reached, left_out = selection.count(session, campaign_id, edge.now())
         wanted = request.args.get("as", "").strip()
         member = previews.asked_for(session, wanted)
-        revision = revisions.current(session, campaign)
-        held = revisions.content_of(revision)
+        held_revision = revisions.current(session, campaign)
+        held = revisions.content_of(held_revision)
         version = versions.asked(held)
         subject, preheader = previews.inbox_line(session, campaign, member.id if member else None, version)
         return render_template(
@@ -336,6 +336,10 @@ def show_review(campaign_id: int, form: Form | None) -> str:
             versions=versions.names(held),
             variants=campaign_versions.variants(held),
             trial=trials.of(campaign),
+            approval=approval.of(campaign),
+            approved=approval.stands(session, campaign),
+            needs_approval=approval.needed(session, reached),
+            wrote_it=held_revision.saved_by == edge.signed_in().id,
             trial_shares=[(share, i18n.percent(share / 100, 0)) for share in versions.SHARES],
             form=form,
             findings=findings,
@@ -365,6 +369,6 @@ def where(campaign_id: int, place: str) -> str:
         return "/settings"
     if place == "review":
         return f"/campaigns/{campaign_id}/review#when"
-    if place == "versions":
-        return f"/campaigns/{campaign_id}/review#versions"
+    if place in ("versions", "approval"):
+        return f"/campaigns/{campaign_id}/review#{place}"
     return f"{_content_page(campaign_id, version or campaign_versions.MAIN)}#{place.split(':', 1)[0] or 'content'}"
