@@ -203,7 +203,8 @@ def _memberships(session: Session, dice: random.Random, people: list[Person], pu
 
 
 def _mails(session: Session, dice: random.Random, people: list[Person], campaigns: list[int]) -> None:
-    deliveries, engagement, clicks, events = [], [], [], []
+    deliveries, engagement, clicks = [], [], []
+    events: list[dict[str, Any]] = []
     for person in people:
         for campaign in campaigns:
             if dice.random() < 0.4:
