@@ -24,6 +24,7 @@ from mailer.api import (
     openapi,
     problems,
     reports,
+    segments,
     settings,
     suppressions,
     webhooks,
@@ -37,7 +38,8 @@ from unsubscribe.waiting import wait_for_gated
 
 __all__ = [
     "OPERATIONS",
-    "blueprint", "campaign_sending", "campaigns", "exports", "imports", "lists", "members", "openapi", "reports", "settings",
+    "blueprint", "campaign_sending", "campaigns", "exports", "imports", "lists", "members", "openapi", "reports", "segments",
+    "settings",
     "suppressions", "webhooks",
 ]  # fmt: skip
 
