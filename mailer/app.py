@@ -42,6 +42,7 @@ ADMIN = (
     "mailer.web.previews",
     "mailer.web.members",
     "mailer.web.lists",
+    "mailer.web.segments",
     "mailer.web.imports",
     "mailer.web.suppressions",
     "mailer.web.settings",
