@@ -41,6 +41,12 @@ def _latest(number: int, *, opens: bool, clicks: bool) -> Any:
     return found.subquery()
 
 
+def _did_lately(number: int, act: Condition, asked: Asked, *, opens: bool = False, clicks: bool = False) -> Condition:
+    """Who ever did it is found in one pass; only of those the last campaigns are looked up, one member at a time."""
+    ever = any_row(Engagement.member_id == Member.id, act, walked=asked.walked)
+    return and_(_IS_KNOWN, ever, _did(_latest(number, opens=opens, clicks=clicks), act))
+
+
 def _did(latest: Any, *acts: Condition) -> Condition:
     rows = select(literal(1)).select_from(latest).join(Engagement, _same(latest)).where(or_(*acts)).correlate(Member)
     return rows.exists()
@@ -53,7 +59,7 @@ def _same(latest: Any) -> Condition:
 def opened(leaf: Leaf, asked: Asked) -> Condition:
     if leaf.op == "since":
         return _event_since(EventKind.OPEN, leaf.value, asked)
-    return and_(_IS_KNOWN, _did(_latest(leaf.value, opens=True, clicks=False), Engagement.opens > 0))
+    return _did_lately(leaf.value, Engagement.opens > 0, asked, opens=True)
 
 
 def clicked(leaf: Leaf, asked: Asked) -> Condition:
@@ -61,7 +67,7 @@ def clicked(leaf: Leaf, asked: Asked) -> Condition:
         return _event_since(EventKind.CLICK, leaf.value, asked)
     if leaf.op == "link":
         return _clicked_link(leaf, asked)
-    return and_(_IS_KNOWN, _did(_latest(leaf.value, opens=False, clicks=True), Engagement.clicks > 0))
+    return _did_lately(leaf.value, Engagement.clicks > 0, asked, clicks=True)
 
 
 def _event_since(kind: EventKind, day: date, asked: Asked) -> Condition:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal,
     not_,
     or_,
+    select,
     true,
 )
 from sqlalchemy.dialects.postgresql import TEXT
@@ -30,11 +31,12 @@ from sqlalchemy.dialects.postgresql import TEXT
 from kairan import mail_domains
 from kairan.models.audience import Member, Purpose, Subscription
 from kairan.models.consent import Permission
+from kairan.models.suppression import Suppression
 from mailer.audience import rule_acts, rule_days
 from mailer.audience.rule_days import At
-from mailer.audience.rule_texts import Asked, Condition, Text, compared, ends_with, fold, folded, plain
+from mailer.audience.rule_texts import NEGATIONS, Asked, Condition, Text, compared, ends_with, fold, folded, plain
 from mailer.audience.rules import ATTRIBUTE, DATE_OPS, NUMBER_OPS, YES_NO_OPS, Group, Leaf
-from unsubscribe.allowed import any_row, suppressed
+from unsubscribe.allowed import any_row
 
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")
 """texts that a file may say for yes and no"""
@@ -91,53 +93,59 @@ def _provider(leaf: Leaf, asked: Asked) -> Condition:
 
 
 class _Value(NamedTuple):
-    """What a member's JSON holds under one name: its type by this database's word, and the value as a text."""
+    """What a member's JSON holds under one name: its type by this database's word, the value, and the value as a text."""
 
     kind: Text
+    own: ColumnElement[Any]
     text: Text
 
 
 def _attribute(leaf: Leaf, asked: Asked) -> Condition:
+    """The value is compared first and its type looked at after, since most members fail the first: ->> and instr() raise nothing."""
     value = _value(leaf.field.removeprefix(ATTRIBUTE), asked)
     is_text = value.kind == ("text" if asked.sqlite else "string")
     if leaf.op in NUMBER_OPS:
         return _number(leaf, value, is_text, asked)
-    text = case((is_text, value.text), else_="")
     if leaf.op in DATE_OPS:
-        return case((is_text & _is_date(value.text, asked), _date(leaf, plain(value.text, asked), asked.at)), else_=false())
+        text = plain(value.text, asked)
+        return _surely(_date(leaf, text, asked.at), _is_date(text, asked), is_text)
     if leaf.op in YES_NO_OPS:
-        wanted = YES if leaf.op == "yes" else NO
-        return or_(and_(_is_boolean(value, asked), _is_truth(value, wanted[0], asked)), folded(text, asked).in_(wanted))
-    if leaf.op in ("is_empty", "is_not_empty"):
-        found = or_(func.coalesce(value.kind, "null") == "null", and_(is_text, value.text == ""))
-        empty = func.coalesce(found, false())
-        return not_(empty) if leaf.op == "is_not_empty" else empty
-    return compared(leaf, func.coalesce(text, ""), asked)
+        return _yes_or_no(YES if leaf.op == "yes" else NO, value, is_text, asked)
+    if leaf.op in NEGATIONS:
+        return not_(_attribute(Leaf(leaf.field, NEGATIONS[leaf.op], leaf.value), asked))
+    if leaf.op == "is_empty":
+        return or_(func.coalesce(value.kind, "null") == "null", _surely(value.text == "", is_text))
+    return _surely(compared(leaf, value.text, asked), is_text)
+
+
+def _surely(*conditions: Condition) -> Condition:
+    """All of them, and never NULL."""
+    found: Condition = func.coalesce(and_(*conditions), false())
+    return found
 
 
 def _value(name: str, asked: Asked) -> _Value:
     """`name` was checked: small letters, digits and _ alone."""
     if asked.sqlite:
         path = f"$.{name}"
-        return _Value(func.json_type(Member.attributes, path), func.json_extract(Member.attributes, path, type_=String))
-    found = Member.attributes.op("->")(literal(name, TEXT))
-    return _Value(func.jsonb_typeof(found), Member.attributes.op("->>", return_type=TEXT())(literal(name, TEXT)))
+        found: Any = func.json_extract(Member.attributes, path, type_=String)
+        return _Value(func.json_type(Member.attributes, path), found, found)
+    own = Member.attributes.op("->")(literal(name, TEXT))
+    return _Value(func.jsonb_typeof(own), own, Member.attributes.op("->>", return_type=TEXT())(literal(name, TEXT)))
 
 
-def _is_boolean(value: _Value, asked: Asked) -> Condition:
-    return func.coalesce(value.kind.in_(("true", "false")) if asked.sqlite else value.kind == "boolean", false())
-
-
-def _is_truth(value: _Value, wanted: str, asked: Asked) -> Condition:
-    return func.coalesce((value.kind if asked.sqlite else value.text) == wanted, false())
+def _yes_or_no(texts: tuple[str, ...], value: _Value, is_text: Condition, asked: Asked) -> Condition:
+    is_said = folded(value.text, asked).in_(texts)
+    is_true = value.kind == texts[0] if asked.sqlite else and_(value.kind == "boolean", value.text == texts[0])
+    return or_(_surely(is_true), _surely(is_said, is_text))
 
 
 def _number(leaf: Leaf, value: _Value, is_text: Condition, asked: Asked) -> Condition:
     """A JSON number, or a text that is one in plain digits, as files bring them."""
     is_number = value.kind.in_(("integer", "real")) if asked.sqlite else value.kind == "number"
-    reads = or_(is_number, and_(is_text, _is_number(value.text, asked)))
-    number: Any = cast(value.text, Float if asked.sqlite else Numeric)
-    return case((reads, _compared(leaf, number, asked)), else_=false())
+    kind: Any = Float if asked.sqlite else Numeric
+    own, read = _compared(leaf, cast(value.own, kind), asked), _compared(leaf, cast(value.text, kind), asked)
+    return case((is_number, own), (and_(is_text, _is_number(value.text, asked)), read), else_=false())
 
 
 def _is_number(text: Text, asked: Asked) -> Condition:
@@ -165,8 +173,8 @@ def _compared(leaf: Leaf, number: Any, asked: Asked) -> Condition:
 
 def _is_date(text: Text, asked: Asked) -> Condition:
     if asked.sqlite:
-        return text.op("GLOB", is_comparison=True)("[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]")
-    return plain(text, asked).regexp_match("^[0-9]{4}-[01][0-9]-[0-3][0-9]$")
+        return text.op("GLOB", is_comparison=True)("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]")
+    return func.translate(text, "123456789", "000000000") == "0000-00-00"  # a third of what a regular expression costs
 
 
 def _date(leaf: Leaf, text: Text, at: At) -> Condition:
@@ -198,12 +206,12 @@ def _consent(leaf: Leaf, asked: Asked) -> Condition:
     """May be mailed for the purpose: the consent holds, and nothing stops all mail."""
     given = any_row(
         Permission.member_id == Member.id,
-        Permission.purpose_id == Purpose.id,
-        Purpose.name == leaf.value,
+        Permission.purpose_id == select(Purpose.id).where(Purpose.name == leaf.value).scalar_subquery(),
         Permission.withdrawn_at.is_(None),
         walked=asked.walked,
     )
-    found = and_(given, Member.suspended_at.is_(None), not_(Member.awaiting_guardian), suppressed().is_(None))
+    suppressed = any_row(Suppression.address_key == Member.address_key, walked=asked.walked)
+    found = and_(given, Member.suspended_at.is_(None), not_(Member.awaiting_guardian), not_(suppressed))
     return found if leaf.op == "given" else not_(found)
 
 

@@ -14,6 +14,8 @@ from mailer.audience.rules import Leaf
 
 Condition = ColumnElement[bool]
 Text = ColumnElement[str]
+NEGATIONS = {"is_not": "is", "is_not_empty": "is_empty"}
+"""operator → the one that it denies"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,9 @@ def folded(text: Any, asked: Asked) -> Text:
 
 
 def compared(leaf: Leaf, text: Text, asked: Asked) -> Condition:
-    """`text` is never NULL."""
-    if leaf.op in ("is_not", "is_not_empty"):
-        return not_(compared(Leaf(leaf.field, leaf.op.replace("_not", ""), leaf.value), text, asked))
+    """NULL only where `text` is."""
+    if leaf.op in NEGATIONS:
+        return not_(compared(Leaf(leaf.field, NEGATIONS[leaf.op], leaf.value), text, asked))
     if leaf.op == "is_empty":
         return plain(text, asked) == ""
     small = folded(text, asked)

@@ -38,7 +38,7 @@ class Oracle:
         if leaf.op in NUMBER_OPS:
             return _number(leaf, value)
         if leaf.op in DATE_OPS:
-            is_date = isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[01][0-9]-[0-3][0-9]", value)
+            is_date = isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)
             return bool(is_date) and self.dated(leaf, value)
         if leaf.op in ("yes", "no"):
             texts = ("true", "yes", "1") if leaf.op == "yes" else ("false", "no", "0")
