@@ -16,7 +16,7 @@ from kairan.i18n import gettext as _
 from kairan.models.audience import Attribute, List, Member, Purpose
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.models.segments import CampaignSegment, Segment
-from kairan.sql import is_sqlite, within
+from kairan.sql import is_sqlite, with_room, within
 from mailer.audience import rule_sql, rules
 from mailer.audience.rule_days import At
 from mailer.audience.rule_texts import fold
@@ -172,6 +172,7 @@ def asked_at(session: Session, now: datetime) -> At:
 
 def count(session: Session, rule: Group, now: datetime, *, limit_s: float = PATIENT_S) -> int:
     """How many members fit now, whether or not they may be mailed. Raises TookTooLong."""
+    with_room(session)
     with within(session, limit_s):
         return session.scalar(select(func.count()).select_from(Member).where(_condition(session, rule, now))) or 0
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from kairan.models.audience import Member, Subscription
 from kairan.models.campaigns import CampaignList
 from kairan.models.deliveries import Delivery
+from kairan.sql import with_room
 from mailer.audience import segments
 from unsubscribe.allowed import reason_against, subscribed
 
@@ -33,6 +34,7 @@ def recipients(session: Session, campaign_id: int, now: datetime, *, after: int 
 
 def count(session: Session, campaign_id: int, now: datetime) -> tuple[int, dict[str, int]]:
     """(how many would get the mail, reason → how many in the lists would not); those with a delivery of it are in neither."""
+    with_room(session)
     in_lists = (
         select(Subscription.member_id)
         .join(CampaignList, CampaignList.list_id == Subscription.list_id)
