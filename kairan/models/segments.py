@@ -35,6 +35,7 @@ class CampaignSegment(Base):
 
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
     segment_id: Mapped[int] = mapped_column(ForeignKey("segments.id"), primary_key=True)
-    excluded: Mapped[bool] = mapped_column(default=False)
+    excluded: Mapped[bool] = mapped_column(primary_key=True, default=False)
+    """a segment may do both: then nobody is left, which the check before a send says"""
     rule: Mapped[dict[str, Any] | None]
     """the segment's rule as it was when the campaign began; NULL: not begun, the segment's own holds"""

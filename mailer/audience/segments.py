@@ -157,8 +157,7 @@ def uses(session: Session, segment_id: int, limit: int = 50) -> list[Campaign]:
     return list(
         session.scalars(
             select(Campaign)
-            .join(CampaignSegment, CampaignSegment.campaign_id == Campaign.id)
-            .where(CampaignSegment.segment_id == segment_id)
+            .where(Campaign.id.in_(select(CampaignSegment.campaign_id).where(CampaignSegment.segment_id == segment_id)))
             .order_by(is_over, Campaign.id.desc())
             .limit(limit)
         )
@@ -192,12 +191,12 @@ def _condition(session: Session, rule: Group, now: datetime) -> ColumnElement[bo
 
 
 def choose(session: Session, campaign_id: int, segment_id: int | None, excluded: Sequence[int]) -> None:
-    """Replaces the segments of a campaign that has not begun. Who stands in both is left out. Raises UnknownSegment."""
-    wanted = {**({segment_id: False} if segment_id is not None else {}), **dict.fromkeys(excluded, True)}
-    for each in wanted:
+    """Replaces the segments of a campaign that has not begun. Raises UnknownSegment."""
+    wanted = [*([(segment_id, False)] if segment_id is not None else []), *((each, True) for each in dict.fromkeys(excluded))]
+    for each, _is_out in wanted:
         get(session, each)
     session.execute(delete(CampaignSegment).where(CampaignSegment.campaign_id == campaign_id))
-    session.add_all(CampaignSegment(campaign_id=campaign_id, segment_id=each, excluded=is_out) for each, is_out in wanted.items())
+    session.add_all(CampaignSegment(campaign_id=campaign_id, segment_id=each, excluded=is_out) for each, is_out in wanted)
     session.flush()
 
 

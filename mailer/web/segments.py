@@ -36,7 +36,7 @@ class Counted:
 def show_list() -> str:
     with edge.reading() as session:
         rows = segments.choices(session)
-        used = select(CampaignSegment.segment_id, func.count()).group_by(CampaignSegment.segment_id)
+        used = select(CampaignSegment.segment_id, func.count(CampaignSegment.campaign_id.distinct())).group_by(CampaignSegment.segment_id)
         return render_template("admin/segments.html", segments=rows, used={number: count for number, count in session.execute(used)})
 
 

@@ -71,6 +71,16 @@ def test_an_excluded_segment_keeps_its_members_out(ground, made):
     assert _served(ground, made) == [3, 5]
 
 
+def test_a_segment_that_narrows_and_is_left_out_leaves_nobody(ground, made):
+    segment = _segment(ground)
+    _narrow(ground, made, segment, [segment])
+
+    assert _count(ground, made) == (0, {"segment": 3, "excluded_segment": 3})
+    with ground.reading() as session:
+        assert "nobody" in [finding.rule for finding in preflight.check(session, made, ground.settings, now=NOW)]
+        assert [campaign.id for campaign in segments.uses(session, segment)] == [made]
+
+
 def test_a_segment_brings_nobody_in(ground, made):
     """Neither who is in no list of the campaign, nor who did not consent."""
     with ground.writing() as session:

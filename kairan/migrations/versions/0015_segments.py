@@ -34,6 +34,6 @@ def upgrade() -> None:
         sa.Column("rule", Document, nullable=True),
         sa.ForeignKeyConstraint(["campaign_id"], ["campaigns.id"], name=op.f("fk_campaign_segments_campaign_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["segment_id"], ["segments.id"], name=op.f("fk_campaign_segments_segment_id")),
-        sa.PrimaryKeyConstraint("campaign_id", "segment_id", name=op.f("pk_campaign_segments")),
+        sa.PrimaryKeyConstraint("campaign_id", "segment_id", "excluded", name=op.f("pk_campaign_segments")),
     )
     op.create_index(op.f("ix_campaign_segments_segment_id"), "campaign_segments", ["segment_id"])
