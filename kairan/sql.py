@@ -1,12 +1,22 @@
 """The few places where PostgreSQL and SQLite say the same thing differently."""
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Integer, Text, bindparam, cast, func, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Integer, Text, bindparam, cast, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import InstrumentedAttribute, Session
+
+STEPS = 10_000
+"""of SQLite's machine between two looks at the clock: some tenths of a millisecond"""
+
+
+class TookTooLong(Exception):
+    """A statement was ended because its time was over."""
 
 
 def is_sqlite(session: Session) -> bool:
@@ -41,3 +51,42 @@ def insert(session: Session, table: Any) -> Any:
 def locked(statement: Any, session: Session, *, skip: bool = False, weak: bool = False) -> Any:
     """FOR UPDATE on PostgreSQL (`weak`: FOR NO KEY UPDATE); SQLite's write transaction already stands alone."""
     return statement if is_sqlite(session) else statement.with_for_update(skip_locked=skip, key_share=weak)
+
+
+def with_room(session: Session) -> None:
+    """Memory for the hashes of this transaction. By itself PostgreSQL gives one 8 MB, and looks each member up in the whole of a list of
+    500,000 that does not fit: a count of recipients took minutes."""
+    if not is_sqlite(session):
+        session.execute(text("SET LOCAL work_mem = '256MB'"))
+
+
+@contextmanager
+def within(session: Session, seconds: float) -> Iterator[None]:
+    """Ends a statement inside that takes longer; the transaction goes on. Only for reading. Raises TookTooLong."""
+    try:
+        with _limited_sqlite(session, seconds) if is_sqlite(session) else _limited_postgres(session, seconds):
+            yield
+    except OperationalError as error:
+        if "interrupted" in str(error.orig) or getattr(error.orig, "sqlstate", "") == "57014":  # query_canceled
+            raise TookTooLong from None
+        raise
+
+
+@contextmanager
+def _limited_sqlite(session: Session, seconds: float) -> Iterator[None]:
+    connection: Any = session.connection().connection.driver_connection
+    until = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > until, STEPS)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+@contextmanager
+def _limited_postgres(session: Session, seconds: float) -> Iterator[None]:
+    """The savepoint takes the failure; rolled back, it takes the limit back too."""
+    with session.begin_nested():
+        session.execute(text(f"SET LOCAL statement_timeout = {int(seconds * 1_000)}"))
+        yield
+        session.execute(text("SET LOCAL statement_timeout TO DEFAULT"))

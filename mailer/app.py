@@ -47,6 +47,7 @@ ADMIN = (
     "mailer.web.members",
     "mailer.web.library",
     "mailer.web.lists",
+    "mailer.web.segments",
     "mailer.web.imports",
     "mailer.web.suppressions",
     "mailer.web.settings",

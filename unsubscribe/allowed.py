@@ -30,6 +30,8 @@ REASONS = {
     "not_in_list": lazy_gettext("left the list"),
     "frequency": lazy_gettext("wants fewer mails"),
     "excluded": lazy_gettext("in an excluded list"),
+    "segment": lazy_gettext("not in the segment"),
+    "excluded_segment": lazy_gettext("in an excluded segment"),
 }
 """key of deliveries.reason and campaigns.left_out → words for people"""
 

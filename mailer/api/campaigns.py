@@ -13,40 +13,17 @@ from kairan.i18n import gettext as _
 from kairan.models.audience import Purpose
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
 from kairan.sql import locked
-from mailer.api import schedules
+from mailer.api import campaign_reach, schedules
 from mailer.api.calls import Call, operation
 from mailer.api.campaign_content import ContentGiven, ContentShown, Source, as_fields, as_given
+from mailer.api.campaign_reach import Exclude, ExcludeShown, Recording, Utm
 from mailer.api.idempotency import Answer
-from mailer.api.problems import Problem, missing, wrong
+from mailer.api.problems import Problem, missing
 from mailer.api.schedules import HoursShown, SeriesShown
-from mailer.api.shapes import Address, Change, Given, Ids, Line, MaybeLine, PageQuery, Shown, text_id
+from mailer.api.shapes import Address, Change, Given, Id, Ids, Line, MaybeLine, PageQuery, Shown, text_id
 from mailer.campaigns import labels, lifecycle, public_archive, revisions, schedule
-from mailer.campaigns.lifecycle import Reach
 from mailer.campaigns.revisions import Content
 from mailer.reports import state_counts
-from unsubscribe import consent
-
-Recording = Literal["identified", "aggregate", "none"]
-
-
-class Exclude(Given):
-    lists: Ids = Field(default_factory=list)
-    segments: Ids = Field(default_factory=list)
-
-
-UtmValue = Annotated[Line | None, Field(max_length=100)]
-
-
-class Utm(Given):
-    """Added to each link's query at the click as `utm_source` and so on, unless the link has one of its own."""
-
-    source: UtmValue = None
-    medium: UtmValue = None
-    campaign: UtmValue = None
-
-    def wanted(self) -> dict[str, str] | None:
-        return self.model_dump(exclude_none=True) or None
-
 
 Labels = Annotated[list[str], Field(max_length=100), AfterValidator(labels.checked)]
 
@@ -59,7 +36,7 @@ class NewCampaign(Given):
     from_email: Address
     reply_to: Address | None = None
     lists: Ids = Field(default_factory=list)
-    segment: Any = None
+    segment: Id | None = None
     exclude: Exclude = Exclude()
     purpose: Line | None = None
     content: ContentGiven
@@ -83,7 +60,7 @@ class CampaignChange(Change):
     from_email: Address = ""
     reply_to: Address | None = None
     lists: Ids = Field(default_factory=list)
-    segment: Any = None
+    segment: Id | None = None
     exclude: Exclude = Exclude()
     purpose: Line | None = None
     content: ContentGiven = ContentGiven()
@@ -149,11 +126,6 @@ class Deliveries(Shown):
     expired: int
 
 
-class ExcludeShown(Shown):
-    lists: list[str]
-    segments: list[str] = Field(default_factory=list)
-
-
 class CampaignShown(CampaignBrief):
     audience: int
     """the sum of `deliveries`"""
@@ -166,6 +138,7 @@ class CampaignShown(CampaignBrief):
     from_email: str
     reply_to: str | None
     lists: list[str]
+    segment: str | None
     exclude: ExcludeShown
     purpose: str | None
     content: ContentShown
@@ -224,7 +197,8 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
         from_email=revision.from_email,
         reply_to=revision.reply_to,
         lists=[str(number) for number in reach.lists],
-        exclude=ExcludeShown(lists=[str(number) for number in reach.excluded]),
+        segment=text_id(reach.segment),
+        exclude=ExcludeShown.of(reach),
         purpose=purpose.name if purpose else None,
         content=as_given(revision),
         text=revision.text,
@@ -241,42 +215,14 @@ def shown(session: Session, campaign: Campaign) -> CampaignShown:
 # ---- what is given
 
 
-def _no_segments(segment: Any, exclude: Exclude) -> None:
-    if segment is not None:
-        raise wrong("segment", _("Segments come later. Send lists for now."), code="later")
-    if exclude.segments:
-        raise wrong("exclude/segments", _("Segments come later. Send lists for now."), code="later")
-
-
-def _purpose_id(session: Session, call: Call, words: str | None) -> int | None:
-    return consent.purpose(session, words, now=call.now) if words else None
-
-
-def _unknown_list() -> Problem:
-    return wrong("lists", _("There is no such list."))
-
-
 @operation("POST", "/campaigns", "campaign.edit", {201: CampaignBrief}, body=NewCampaign)
 def create(call: Call, body: NewCampaign) -> Answer:
     """Makes a draft."""
-    _no_segments(body.segment, body.exclude)
     said: dict[str, Any] = body.model_dump(include={"subject", "preheader", "from_name", "from_email", "reply_to", "text"})
     content = Content(**(said | as_fields(body.content)))
     with call.effect() as session:
-        purpose_id = _purpose_id(session, call, body.purpose)
-        reach = Reach(
-            tuple(body.lists),
-            tuple(body.exclude.lists),
-            purpose_id,
-            body.recording,
-            record_clicks=body.record_clicks,
-            record_opens=body.record_opens,
-            utm=body.utm.wanted(),
-        )
-        try:
-            campaign = lifecycle.create(session, body.name, reach, content, now=call.now)
-        except lifecycle.UnknownList:
-            raise _unknown_list() from None
+        with campaign_reach.known(body):
+            campaign = lifecycle.create(session, body.name, campaign_reach.of_new(session, call, body), content, now=call.now)
         _set_labels(session, call, campaign, body, {"labels", "in_archive"})
         call.audit(session, "campaign.create", campaign.id)
         return call.say(201, brief(session, campaign), Location=f"/api/v1/campaigns/{campaign.id}")
@@ -314,9 +260,8 @@ def _tagged(call: Call, found: CampaignShown) -> Answer:
 @operation("PATCH", "/campaigns/{campaign_id}", "campaign.edit", {200: CampaignShown}, body=CampaignChange, problems=(404, 409))
 def change(call: Call, campaign_id: int, body: CampaignChange) -> Answer:
     """Changes what is given: a draft's recipients and content, a paused campaign's content, labels and `in_archive` of any."""
-    _no_segments(body.segment, body.exclude)
     base = _base(body)
-    given = body.model_fields_set - {"revision", "segment"}
+    given = body.model_fields_set - {"revision"}
     says = body.model_dump(include=given & Content.__dataclass_fields__.keys() - {"content"})
     if "content" in given:
         says |= as_fields(body.content)
@@ -325,15 +270,14 @@ def change(call: Call, campaign_id: int, body: CampaignChange) -> Answer:
         try:
             if given - {"labels", "in_archive"}:
                 revisions.save(session, campaign_id, campaign.revision if base is None else base, says, now=call.now)
-                _set_reach(session, call, campaign, body, given)
+                with campaign_reach.known(body):
+                    campaign_reach.change(session, call, campaign, body, given)
             _set_labels(session, call, campaign, body, given)
         except revisions.RevisionConflict as conflict:
             detail = _("Somebody saved in between. Load the campaign again and make your change on that.")
             raise Problem(409, detail, code="revision-conflict", revision=conflict.theirs.number) from None
         except revisions.NotEditable:
             raise not_now(campaign.status) from None
-        except lifecycle.UnknownList:
-            raise _unknown_list() from None
         call.audit(session, "campaign.change", campaign_id, names=sorted(given))
         session.refresh(campaign)
         return _tagged(call, shown(session, campaign))
@@ -347,25 +291,6 @@ def _base(body: CampaignChange) -> int | None:
     if body.revision is not None:
         return body.revision
     return None if tag == "*" else int(tag)
-
-
-def _set_reach(session: Session, call: Call, campaign: Campaign, body: CampaignChange, given: set[str]) -> None:
-    """Name and recipients. Raises UnknownList, NotEditable."""
-    if "name" in given:
-        campaign.name, campaign.updated_at = body.name, call.now
-    held = lifecycle.reach_of(session, campaign)
-    wanted = Reach(
-        tuple(body.lists) if "lists" in given else held.lists,
-        tuple(body.exclude.lists) if "exclude" in given else held.excluded,
-        _purpose_id(session, call, body.purpose) if "purpose" in given else held.purpose_id,
-        body.recording if "recording" in given else held.recording,
-        body.record_clicks if "record_clicks" in given else held.record_clicks,
-        body.record_opens if "record_opens" in given else held.record_opens,
-        body.utm.wanted() if "utm" in given else held.utm,
-    )
-    if wanted != held:
-        lifecycle.set_reach(session, campaign, wanted, now=call.now)
-    session.flush()
 
 
 def _set_labels(session: Session, call: Call, campaign: Campaign, body: NewCampaign | CampaignChange, given: set[str]) -> None:

@@ -24,6 +24,7 @@ from mailer.api import (
     openapi,
     problems,
     reports,
+    segments,
     settings,
     suppressions,
     versions,
@@ -38,8 +39,8 @@ from unsubscribe.waiting import wait_for_gated
 
 __all__ = [
     "OPERATIONS",
-    "blueprint", "campaign_sending", "campaigns", "exports", "imports", "lists", "members", "openapi", "reports", "settings",
-    "suppressions", "versions", "webhooks",
+    "blueprint", "campaign_sending", "campaigns", "exports", "imports", "lists", "members", "openapi", "reports", "segments",
+    "settings", "suppressions", "versions", "webhooks",
 ]  # fmt: skip
 
 blueprint = Blueprint("api", __name__)

@@ -13,7 +13,7 @@ from kairan.models.outbox import OutboxMail
 from kairan.models.suppression import Suppression
 from kairan.models.webhooks import FeedEntry, MemberVisit, WebhookPost
 from kairan.sql import is_sqlite
-from mailer.audience import csv_import
+from mailer.audience import csv_import, segments
 from tracking import erasure as tracked
 from unsubscribe import consent, ledger
 
@@ -31,6 +31,7 @@ def erase(session: Session, member_id: int, *, now: datetime, source: ConsentSou
         _forget_refused_rows(session, address)
     for table in (FeedEntry, WebhookPost, MemberVisit):
         session.execute(delete(table).where(table.member_id == member_id))
+    segments.forget(session, written)
     tracked.forget(session, member_id, now)
     consent.erase(session, member_id, source=source, now=now)
     session.execute(update(Suppression).where(Suppression.member_id == member_id).values(member_id=None, note=""))

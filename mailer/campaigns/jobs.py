@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from kairan import clock, i18n, installation, queues
 from kairan.models.campaigns import Campaign, CampaignStatus
 from kairan.runtime import Runtime, runtime
+from mailer.audience import segments
 from mailer.campaigns import compilation, lifecycle, preflight, restored, schedule, seeds, series, trials
-from mailer.delivery import holds, snapshot, system_mail, zone_times
+from mailer.delivery import brakes, holds, snapshot, system_mail, zone_times
 from mailer.delivery import jobs as sending
 from mailer.reports import final_counts
 from unsubscribe.waiting import LONGEST_S, wait_until_quiet
@@ -57,6 +58,8 @@ def begin(campaign_id: int) -> None:
     """Compiles, writes the deliveries piece by piece, and rings the lanes as soon as there is something to send."""
     ground = runtime()
     with ground.writing() as session:
+        if not _freeze_segments(session, campaign_id):
+            return
         compilation.compile_campaign(session, session.get_one(Campaign, campaign_id), ground.settings.base_url)
     with ground.reading() as session:
         times = snapshot.prepare(session, campaign_id, clock.now())
@@ -77,6 +80,16 @@ def begin(campaign_id: int) -> None:
     with ground.writing() as session:
         snapshot.settle(session, campaign_id, clock.now())
         lifecycle.finish_if_done(session, campaign_id, now=clock.now())
+
+
+def _freeze_segments(session: Session, campaign_id: int) -> bool:
+    """The segments hold as they are now. False: one names what is not there any more, so the campaign waits for a person."""
+    names = segments.broken(session, campaign_id)
+    if names:
+        brakes.pause(session, campaign_id, "segment", ", ".join(names), clock.now())
+        return False
+    segments.freeze(session, campaign_id)
+    return True
 
 
 def pause(ground: Runtime, campaign_id: int) -> None:

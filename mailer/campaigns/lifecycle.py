@@ -16,6 +16,7 @@ from kairan.models.audience import List, Recording
 from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus, Series, SeriesState
 from kairan.models.deliveries import Chunk, Delivery, Lane, State
 from kairan.sql import locked
+from mailer.audience import segments
 from mailer.campaigns import labels, revisions
 from mailer.campaigns.revisions import Content
 
@@ -42,6 +43,7 @@ PAUSE_REASONS = {
     "late": lazy_gettext("The start was missed by more than six hours, so a person must confirm it."),
     "missed": lazy_gettext("This occurrence was missed by more than an hour. It is not sent late unless a person says so."),
     "findings": lazy_gettext("The check before the send found errors, so this occurrence waits for a person."),
+    "segment": lazy_gettext("A segment of this campaign names a list or an attribute that is not there any more."),
     "restored": lazy_gettext(
         "The database was restored or copied. Mails sent since that backup are not known here; going on could send them again."
     ),
@@ -82,10 +84,13 @@ class Reach:
     record_opens: bool = True
     utm: Mapping[str, str] | None = None
     """source, medium, campaign: what links carry as `utm_…`"""
+    segment: int | None = None
+    """of the lists' members only those who fit it"""
+    excluded_segments: tuple[int, ...] = ()
 
 
 def create(session: Session, name: str, reach: Reach, content: Content, *, now: datetime, by: int | None = None) -> Campaign:
-    """A new draft. Raises UnknownList."""
+    """A new draft. Raises UnknownList, UnknownSegment."""
     campaign = Campaign(name=name, created_by=by, created_at=now, updated_at=now)
     session.add(campaign)
     session.flush()
@@ -95,7 +100,7 @@ def create(session: Session, name: str, reach: Reach, content: Content, *, now: 
 
 
 def set_reach(session: Session, campaign: Campaign, reach: Reach, *, now: datetime) -> None:
-    """Replaces the lists of a draft. Raises UnknownList, NotEditable once deliveries are being written."""
+    """Replaces lists and segments of a draft. Raises UnknownList, UnknownSegment, NotEditable once deliveries are being written."""
     if campaign.status != CampaignStatus.DRAFT:
         raise revisions.NotEditable
     wanted = {**dict.fromkeys(reach.lists, False), **dict.fromkeys(reach.excluded, True)}
@@ -106,6 +111,7 @@ def set_reach(session: Session, campaign: Campaign, reach: Reach, *, now: dateti
         session.delete(row)
     session.flush()
     session.add_all(CampaignList(campaign_id=campaign.id, list_id=list_id, excluded=excluded) for list_id, excluded in wanted.items())
+    segments.choose(session, campaign.id, reach.segment, reach.excluded_segments)
     campaign.purpose_id = reach.purpose_id
     campaign.recording = Recording(reach.recording)
     campaign.record_clicks = reach.record_clicks
@@ -119,6 +125,7 @@ def reach_of(session: Session, campaign: Campaign) -> Reach:
     rows = (
         session.execute(select(CampaignList).where(CampaignList.campaign_id == campaign.id).order_by(CampaignList.list_id)).scalars().all()
     )
+    chosen, excluded_segments = segments.chosen(session, campaign.id)
     return Reach(
         lists=tuple(row.list_id for row in rows if not row.excluded),
         excluded=tuple(row.list_id for row in rows if row.excluded),
@@ -127,6 +134,8 @@ def reach_of(session: Session, campaign: Campaign) -> Reach:
         record_clicks=campaign.record_clicks,
         record_opens=campaign.record_opens,
         utm=campaign.utm,
+        segment=chosen,
+        excluded_segments=excluded_segments,
     )
 
 

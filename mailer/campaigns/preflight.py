@@ -16,7 +16,7 @@ from kairan.i18n import gettext as _
 from kairan.i18n import ngettext
 from kairan.models.campaigns import Campaign, CampaignList, CampaignStatus
 from kairan.settings import Settings, base_is_public_or_loopback, is_loopback
-from mailer.audience import selection
+from mailer.audience import segments, selection
 from mailer.campaigns import approval, compilation, revisions, schedule, versions
 from mailer.campaigns.schedule import Plan
 from mailer.compose import content_check
@@ -115,6 +115,13 @@ def _installation(session: Session, settings: Settings) -> Iterator[Finding]:
 
 
 def _audience(session: Session, campaign: Campaign, now: datetime) -> Iterator[Finding]:
+    for name in segments.broken(session, campaign.id):
+        yield Finding(
+            "error",
+            "segment",
+            _("The segment “%(name)s” names a list or an attribute that is not there any more. Change it, or choose another.", name=name),
+            "recipients",
+        )
     reached, _left_out = selection.count(session, campaign.id, now)
     if reached == 0:
         yield Finding("error", "nobody", _("Nobody would get this mail. Choose a list with members who consented."), "recipients")

@@ -41,7 +41,7 @@ def prepare(session: Session, campaign_id: int, now: datetime) -> dict[str, date
 
 def _write_deliveries(session: Session, campaign: Campaign, now: datetime) -> int:
     first = campaign.audience + 1
-    chosen = selection.recipients(campaign.id, now, after=campaign.snapshot_after, limit=CHUNK).subquery()
+    chosen = selection.recipients(session, campaign.id, now, after=campaign.snapshot_after, limit=CHUNK).subquery()
     number = (literal(campaign.audience) + func.row_number().over(order_by=chosen.c.id)).label("number")
     due_at = literal(zone_times.for_members_without(campaign, installation.get(session, "time_zone"), now), Delivery.due_at.type)
     is_by_zone = zone_times.differ(campaign)

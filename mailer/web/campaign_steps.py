@@ -13,7 +13,9 @@ from kairan import i18n, walltime
 from kairan.i18n import gettext as _
 from kairan.models.audience import Attribute, List, Purpose, Recording, Subscription
 from kairan.models.campaigns import Campaign, CampaignStatus, Revision
-from mailer.audience import selection
+from kairan.sql import TookTooLong, within
+from mailer.audience import segments, selection
+from mailer.audience.segments import UnknownSegment
 from mailer.campaigns import approval, compilation, library, lifecycle, preflight, revisions, series, trials
 from mailer.campaigns import versions as campaign_versions
 from mailer.web import campaign_labels, composer, edge, previews, sending, versions, when
@@ -58,6 +60,8 @@ def save_recipients(campaign_id: int) -> edge.Answer:
             lists=tuple(number for number in form.ids("lists") if number not in excluded),
             excluded=tuple(excluded),
             recording=recording,
+            segment=next(iter(form.ids("segment")), None),
+            excluded_segments=tuple(form.ids("exclude_segments")),
         )
         if form.raw("links") == "said":  # an unticked box says nothing by itself
             on = request.form.getlist("record")
@@ -67,7 +71,7 @@ def save_recipients(campaign_id: int) -> edge.Answer:
             lifecycle.set_reach(session, campaign, reach, now=edge.now())
         except revisions.NotEditable:
             abort(409)
-        except lifecycle.UnknownList:
+        except (lifecycle.UnknownList, UnknownSegment):
             abort(404)
         campaign.name = name
         campaign_labels.put(session, campaign, form)
@@ -82,15 +86,24 @@ def count(campaign_id: int) -> str:
     """The part of the page that says how many get the mail, and why others do not."""
     with edge.reading() as session:
         campaign = find(session, campaign_id)
-        reached, left_out = selection.count(session, campaign_id, edge.now())
-    return render_template("admin/_reach.html", campaign=campaign, reached=reached, left_out=left_out)
+        return render_template("admin/_reach.html", campaign=campaign, **_counted(session, campaign_id))
+
+
+def _counted(session: Session, campaign_id: int) -> dict[str, Any]:
+    """`reached` is None where counting would keep the page waiting; asked with `?patient`, it may take longer."""
+    is_patient = "patient" in request.args
+    try:
+        with within(session, segments.PATIENT_S if is_patient else segments.AT_ONCE_S):
+            reached, left_out = selection.count(session, campaign_id, edge.now())
+    except TookTooLong:
+        return {"reached": None, "left_out": {}, "is_patient": is_patient}
+    return {"reached": reached, "left_out": left_out, "is_patient": is_patient}
 
 
 def _recipients(campaign_id: int, form: Form | None) -> str:
     with edge.reading() as session:
         campaign = find(session, campaign_id)
         reach = lifecycle.reach_of(session, campaign)
-        reached, left_out = selection.count(session, campaign_id, edge.now())
         return render_template(
             "admin/campaign_recipients.html",
             campaign=campaign,
@@ -98,8 +111,8 @@ def _recipients(campaign_id: int, form: Form | None) -> str:
             reach=reach,
             lists=lists_with_numbers(session),
             **campaign_labels.shown(session, campaign),
-            reached=reached,
-            left_out=left_out,
+            segments=segments.choices(session),
+            **_counted(session, campaign_id),
             ready=ready(session, campaign),
             editable=campaign.status == CampaignStatus.DRAFT and edge.can("campaign.edit"),
         )

@@ -36,6 +36,7 @@ AREAS = (
         (
             Item("/audience/members", _("Members"), "users", "member.view", first=True),
             Item("/audience/lists", _("Lists"), "list", "list.view"),
+            Item("/audience/segments", _("Segments"), "filter", "list.view"),
             Item("/audience/imports", _("Imports"), "upload", "member.import"),
             Item("/audience/suppressions", _("Suppression list"), "ban", "suppression.view"),
         ),

@@ -56,6 +56,8 @@ def _advice(session: Session, campaign: Campaign) -> Advice:
         case "complaints":
             text = _("Ask whether these members expect this mail. Change it and resume, or cancel it.")
             return Advice(text, _("Change the content"), f"{here}/content")
+        case "segment":
+            return Advice(_("Change the segment; then resume."), _("Look at the segments"), "/audience/segments")
         case "findings":
             return Advice(_("Put the findings right; then resume."), _("See the findings"), f"{here}/review")
         case _:

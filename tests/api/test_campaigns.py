@@ -35,8 +35,9 @@ def test_a_campaign_is_made_shown_and_listed(admin, campaign, news):
     assert [row["id"] for row in admin("GET", "/campaigns").json["items"]] == [campaign]
 
 
-def test_what_comes_later_says_so(admin, news):
-    assert admin("POST", "/campaigns", {**CAMPAIGN, "segment": "1"}).status_code == 422
+def test_what_cannot_be_is_pointed_at(admin, news):
+    assert admin("POST", "/campaigns", {**CAMPAIGN, "segment": "1"}).json["errors"][0]["pointer"] == "#/segment"
+    assert admin("POST", "/campaigns", {**CAMPAIGN, "exclude": {"segments": ["1"]}}).json["errors"][0]["pointer"] == "#/exclude/segments"
     assert admin("POST", "/campaigns", {**CAMPAIGN, "content": {}}).status_code == 422
     assert admin("POST", "/campaigns", {**CAMPAIGN, "lists": ["99"]}).json["errors"][0]["pointer"] == "#/lists"
     assert admin("POST", "/campaigns", {**CAMPAIGN, "subject": "a\r\nBcc: x@example.com"}).status_code == 422
