@@ -17,6 +17,7 @@ from tracking import endpoint
 PUBLIC = (
     "mailer.web.health",
     "unsubscribe.pages",
+    "unsubscribe.preferences",
     "mailer.web.member_pages",
     "mailer.web.media",
     "mailer.web.site_beacon",

@@ -28,7 +28,8 @@ REASONS = {
     "paused": lazy_gettext("asked for a pause"),
     "no_consent": lazy_gettext("no consent for this purpose"),
     "not_in_list": lazy_gettext("left the list"),
-    "frequency": lazy_gettext("wants fewer mails"),
+    "weekly": lazy_gettext("wants one mail a week at most"),
+    "monthly": lazy_gettext("wants one mail a month at most"),
     "excluded": lazy_gettext("in an excluded list"),
 }
 """key of deliveries.reason and campaigns.left_out → words for people"""
@@ -88,7 +89,7 @@ def reason_against(campaign_id: Campaigns, when: datetime | Moments, *, walked: 
         (Member.paused_until > moments.now, "paused"),
         # Consent through a list implies being in it, so the usual member costs one look-up; which of the two fails is asked after.
         (~_consented(campaign_id, walked), case((~_in_a_list(campaign_id, walked), "not_in_list"), else_="no_consent")),
-        (and_(Member.frequency != "each", _had_mail_lately(campaign_id, moments, walked)), "frequency"),
+        (and_(Member.frequency != "each", _had_mail_lately(campaign_id, moments, walked)), Member.frequency),
         else_=None,
     )
 

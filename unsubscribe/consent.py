@@ -16,7 +16,7 @@ from kairan.models.audience import List, Member, Purpose, Subscription
 from kairan.models.consent import ConsentAct, ConsentRow, ConsentSource
 from kairan.models.suppression import Suppression, SuppressionReason
 from kairan.sql import insert
-from unsubscribe import choices, holdings, ledger, suppression, topics
+from unsubscribe import choice_words, choices, holdings, ledger, suppression, topics
 from unsubscribe.choices import NotPossible
 from unsubscribe.ledger import NO_EVIDENCE, Evidence, UnknownMember, hold
 
@@ -131,7 +131,8 @@ def leave_all(
         session, member.address_key, SuppressionReason.UNSUBSCRIBED, member_id=member_id, campaign_id=campaign_id, now=now
     )
     # Also where a bounce or complaint stands there already: the no must outlive it (suppression.release).
-    ledger.write(session, member, ConsentAct.LEAVE_ALL, source, campaign_id=campaign_id, evidence=evidence, now=now)
+    wording_id = _read(session, source, str(choice_words.LEAVE_ALL), now)
+    ledger.write(session, member, ConsentAct.LEAVE_ALL, source, campaign_id=campaign_id, wording_id=wording_id, evidence=evidence, now=now)
     return True
 
 
@@ -165,6 +166,7 @@ def opt_out(
         purpose_id=topic.purpose_id,
         list_id=list_id,
         campaign_id=campaign_id,
+        wording_id=_read(session, source, topics.ending(topic), now),
         detail={"permission": "withdrawn"} if withdrawn else {},
         evidence=evidence,
         now=now,
@@ -211,7 +213,8 @@ def come_back(
     session.execute(
         delete(Suppression).where(Suppression.address_key == member.address_key, Suppression.reason == SuppressionReason.UNSUBSCRIBED)
     )
-    ledger.write(session, member, ConsentAct.RETURN, source, campaign_id=campaign_id, evidence=evidence, now=now)
+    wording_id = _read(session, source, str(choice_words.RETURN), now)
+    ledger.write(session, member, ConsentAct.RETURN, source, campaign_id=campaign_id, wording_id=wording_id, evidence=evidence, now=now)
     return True
 
 
@@ -229,6 +232,7 @@ def _rejoin(session: Session, member: Member, *, source: ConsentSource, campaign
             purpose_id=row.purpose_id,
             list_id=row.list_id,
             campaign_id=campaign_id,
+            wording_id=_read(session, source, str(choice_words.RETURN), now),
             evidence=evidence,
             now=now,
         )
@@ -265,10 +269,21 @@ def choose(
     offered = {topic.id: topic for topic in topics.offered(session, member_id)} if lists is not None else {}
     if not set(lists or ()) <= offered.keys():
         raise NotPossible("lists", [str(list_id) for list_id in offered])
-    changes = choices.set_fields(session, member, now, format=format, recording=recording, frequency=frequency, language=language)
+    given = {"frequency": frequency, "format": format, "recording": recording, "language": language}
+    changes = choices.set_fields(session, member, now, **given)
     if changes:
         member.updated_at = now
-        ledger.write(session, member, ConsentAct.CHOOSE, source, campaign_id=campaign_id, detail=changes, evidence=evidence, now=now)
+        ledger.write(
+            session,
+            member,
+            ConsentAct.CHOOSE,
+            source,
+            campaign_id=campaign_id,
+            wording_id=_read(session, source, choice_words.said(given, changes), now),
+            detail=changes,
+            evidence=evidence,
+            now=now,
+        )
     if lists is not None and (moved := _set_topics(session, member_id, offered.values(), set(lists), source, campaign_id, evidence, now)):
         changes["lists"] = moved
     return changes
@@ -344,6 +359,11 @@ def purpose(session: Session, name: str, *, now: datetime) -> int:
     """The id of the purpose with these words; equal words are one purpose."""
     session.execute(insert(session, Purpose).values(name=name, created_at=now).on_conflict_do_nothing())
     return session.execute(select(Purpose.id).where(Purpose.name == name)).scalar_one()
+
+
+def _read(session: Session, source: ConsentSource, words: str, now: datetime) -> int | None:
+    """The wording of an act on our own page. Staff and programs choose for somebody, and a mail program shows words of its own."""
+    return ledger.wording(session, words, now=now) if source == ConsentSource.PAGE else None
 
 
 def _list(session: Session, list_id: int) -> List:

@@ -88,3 +88,8 @@ def wording(topic: Topic) -> str:
     """What a tick in the preference centre says yes to."""
     words = _("I want to receive “%(topic)s” by mail.", topic=topic.name)
     return f"{words}\n{topic.description}" if topic.description else words
+
+
+def ending(topic: List) -> str:
+    """What a tick taken away says no to."""
+    return _("I want no more mail about “%(topic)s”.", topic=topic.name)
