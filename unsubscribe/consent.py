@@ -16,14 +16,11 @@ from kairan.models.audience import List, Member, Purpose, Subscription
 from kairan.models.consent import ConsentAct, ConsentRow, ConsentSource
 from kairan.models.suppression import Suppression, SuppressionReason
 from kairan.sql import insert
-from unsubscribe import choice_words, choices, holdings, ledger, suppression, topics
+from unsubscribe import choice_words, choices, holdings, leaving, ledger, suppression, topics
 from unsubscribe.choices import NotPossible
-from unsubscribe.ledger import NO_EVIDENCE, Evidence, UnknownMember, hold
+from unsubscribe.ledger import NO_EVIDENCE, OWN_DOORS, Evidence, UnknownMember, hold
 
-__all__ = ["NotPossible", "UnknownMember"]
-
-OWN_DOORS = (ConsentSource.ONE_CLICK, ConsentSource.PAGE, ConsentSource.MAILTO)
-"""a no that came through one of these is the member's own: neither staff nor a file takes it back"""
+__all__ = ["OWN_DOORS", "NotPossible", "UnknownMember"]
 
 
 class UnknownList(LookupError):
@@ -125,7 +122,7 @@ def leave_all(
     False: the member had left already.
     """
     member = hold(session, member_id)
-    if _left(session, member):
+    if leaving.has_left(session, member):
         return False
     suppression.suppress_address(
         session, member.address_key, SuppressionReason.UNSUBSCRIBED, member_id=member_id, campaign_id=campaign_id, now=now
@@ -208,7 +205,7 @@ def come_back(
     A bounce, complaint or staff's entry stays: it was not the member who made it.
     """
     member = hold(session, member_id)
-    if not _left(session, member):
+    if not leaving.has_left(session, member):
         return _rejoin(session, member, source=source, campaign_id=campaign_id, evidence=evidence, now=now)
     session.execute(
         delete(Suppression).where(Suppression.address_key == member.address_key, Suppression.reason == SuppressionReason.UNSUBSCRIBED)
@@ -333,17 +330,13 @@ def erase(session: Session, member_id: int, *, source: ConsentSource, now: datet
     """The member's row goes, with lists and permissions. What stays under the keyed hash: that it may not come back, and the ledger."""
     member = hold(session, member_id)
     suppression.suppress_address(session, member.address_key, SuppressionReason.ERASED, now=now)
+    leaving.forget(session, member_id)
     ledger.write(session, member, ConsentAct.ERASE, source, now=now)
     session.delete(member)
     session.flush()
 
 
 # ---- what holds now
-
-
-def _left(session: Session, member: Member) -> bool:
-    own = suppression.reason_of(session, member.address_key) == SuppressionReason.UNSUBSCRIBED
-    return own or ledger.has_left(session, member.address_key)
 
 
 def gets_no_mail(session: Session, member: Member) -> bool:

@@ -17,7 +17,7 @@ from kairan.models.audience import Member
 from kairan.models.consent import ConsentSource
 from kairan.runtime import runtime
 from kairan.tokens import Act, TokenError, preferences_path
-from unsubscribe import consent, ledger, topics
+from unsubscribe import consent, leaving, ledger, topics
 from unsubscribe.waiting import wait_for_gated
 
 FORM_MAX_BYTES = 64 * 1024
@@ -96,28 +96,27 @@ def member_of(session: Session, act: Act) -> Member:
 # ---- /u
 
 blueprint = of_members("unsubscribe")
+FEWER = ("weekly", "monthly")
 
 
 # path: a slash too many is a wrong token like any other, with the same answer
 @blueprint.get("/u/<path:token>")
 def show_unsubscribe(token: str) -> str:
-    return _unsubscribe_page(act_of(token))
+    return _page(act_of(token))
 
 
 @blueprint.post("/u/<path:token>")
-def unsubscribe(token: str) -> Response | str:
+def unsubscribe(token: str) -> Response | str | tuple[str, int]:
     """A POST whose body got lost on the way counts as a no: not to hear it would be worse than an undo."""
-    act = act_of(token)
-    undone = bool(request.form.get("undo"))
-    if undone:
-        write(act, lambda session: consent.come_back(session, act.member_id, **means(act)))
-    elif request.form.get("only"):
-        write(act, lambda session: _only_topics(session, act))
-    elif request.form.get("List-Unsubscribe", "").lower() == "one-click":
+    act, form = act_of(token), request.form
+    if form.get("why"):
+        return _hear_why(act)
+    if form.get("undo") or form.get("only") or form.get("fewer"):
+        return _instead(act)
+    if form.get("List-Unsubscribe", "").lower() == "one-click":
         return _one_click(act)
-    else:
-        write(act, lambda session: consent.one_click(session, act.member_id, **means(act)))
-    return _unsubscribe_page(act, undone=undone)
+    write(act, lambda session: consent.one_click(session, act.member_id, **means(act)))
+    return _page(act)
 
 
 def _one_click(act: Act) -> Response:
@@ -131,28 +130,70 @@ def _one_click(act: Act) -> Response:
     return Response(_("You are unsubscribed") + "\n", mimetype="text/plain")
 
 
-def _only_topics(session: Session, act: Act) -> None:
-    """Instead of all mail only the topics that this mail came for."""
-    consent.come_back(session, act.member_id, **means(act))
-    consent.leave_topics(session, act.member_id, **means(act))
+# ---- what the page offers after a no
 
 
-def _unsubscribe_page(act: Act, *, undone: bool = False) -> str:
+def _instead(act: Act) -> str | tuple[str, int]:
+    """Takes the no back, within the hour: for all as before, for all but this mail's topics, or for fewer mails."""
+    fewer = request.form.get("fewer")
+    if fewer and fewer not in FEWER:
+        abort(400)
+    if not write(act, lambda session: _take_back(session, act, fewer)):
+        return _page(act, problem=_("The hour in which one tap undoes it is over. In your preferences you can receive mail again.")), 409
+    return _page(act, stays=fewer or ("undo" if request.form.get("undo") else ""))
+
+
+def _take_back(session: Session, act: Act, fewer: str | None) -> bool:
+    """False: too late for it, and nothing is changed."""
+    member, how = ledger.hold(session, act.member_id), means(act)
+    no = leaving.last_no(session, member, act.campaign_id or None)
+    if no is not None and leaving.is_late(no, how["now"]):
+        return False
+    consent.come_back(session, act.member_id, **how)
+    if fewer:
+        consent.choose(session, act.member_id, frequency=fewer, **how)
+    elif request.form.get("only"):
+        consent.leave_topics(session, act.member_id, **how)
+    return True
+
+
+def _hear_why(act: Act) -> str | tuple[str, int]:
+    with runtime().reading() as session:
+        member_of(session, act)  # a refusal is in their language
+    try:
+        reason, words = leaving.checked(request.form.get("reason", ""), request.form.get("words", ""))
+    except leaving.NotTold as refused:
+        return _page(act, problem=str(refused)), 422
+    with runtime().writing() as session:
+        no = leaving.last_no(session, ledger.hold(session, act.member_id), act.campaign_id or None)
+        if no is not None:
+            leaving.tell(session, no, reason, words, now=clock.now())
+    return _page(act)
+
+
+def _page(act: Act, *, stays: str = "", problem: str = "") -> str:
+    """`stays`: how a no was just taken back. `problem`: why nothing was done."""
     token = runtime().secrets.tokens.act(act.member_id, act.campaign_id)
     with runtime().reading() as session:
         member = member_of(session, act)
         left, ended = consent.gets_no_mail(session, member), topics.ended_names(session, act.member_id, act.campaign_id)
         reached_by = [topic.name for topic in topics.of_campaign(session, act.member_id, act.campaign_id)]
-        one_topic = installation.get(session, "one_click_scope") == "list"
+        no = leaving.last_no(session, member, act.campaign_id or None)
         shown = {
             "masked_address": masked(member.email),
             "action": request.path,
             "preferences_href": preferences_path(token),
             "organisation": installation.get(session, "organisation"),
             "may_return": consent.may_come_back(session, member) or (bool(ended) and not left),
+            "may_undo": no is not None and not leaving.is_late(no, clock.now()),
             "campaign_list": ", ".join(reached_by),
             "ended": [] if left else ended,
-            "lists": reached_by if one_topic else [],
-            "undone": undone,
+            "lists": reached_by if installation.get(session, "one_click_scope") == "list" else [],
+            "reasons": leaving.REASONS if no is not None else {},
+            "words_max": leaving.WORDS_MAX,
+            "is_told": no is not None and leaving.is_told(session, no),
+            "typed": request.form,
+            "stays": stays,
+            "problem": problem,
         }
     return render_template("public/unsubscribed.html" if left or ended else "public/unsubscribe.html", **shown)

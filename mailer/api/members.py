@@ -249,7 +249,7 @@ def show_timeline(call: Call, member_id: int, query: TimelineQuery) -> Answer:
 
 
 def _entry(call: Call, entry: timeline.Entry) -> TimelineEntry:
-    hidden = set() if call.may("consent.view") else {"evidence", "wording"}
+    hidden = set() if call.may("consent.view") else {"evidence", "wording", "words"}
     detail = {name: _shown_detail(name, value) for name, value in entry.detail.items() if name not in hidden}
     return TimelineEntry(at=entry.at, kind=entry.kind, campaign_id=text_id(entry.campaign_id), campaign=entry.campaign, detail=detail)
 

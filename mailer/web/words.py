@@ -12,7 +12,7 @@ from kairan.models.audience import Member
 from kairan.models.campaigns import CampaignStatus
 from kairan.models.deliveries import State
 from mailer.web import edge
-from unsubscribe import allowed
+from unsubscribe import allowed, leaving
 
 CAMPAIGN_STATUS = {
     "draft": _("Draft"),
@@ -101,6 +101,7 @@ def install(app: Flask) -> None:
         consent_act=_label(CONSENT_ACT),
         consent_source=_label(CONSENT_SOURCE),
         left_out=_label(allowed.REASONS),
+        leave_reason=_label(leaving.REASONS),
         link_kind=_label(LINK_KIND),
         size=size,
         address=address,
