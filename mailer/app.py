@@ -18,6 +18,7 @@ PUBLIC = (
     "mailer.web.health",
     "unsubscribe.pages",
     "unsubscribe.preferences",
+    "unsubscribe.proofs",
     "mailer.web.member_pages",
     "mailer.web.media",
     "mailer.web.site_beacon",

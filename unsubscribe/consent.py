@@ -16,7 +16,7 @@ from kairan.models.audience import List, Member, Purpose, Subscription
 from kairan.models.consent import ConsentAct, ConsentRow, ConsentSource
 from kairan.models.suppression import Suppression, SuppressionReason
 from kairan.sql import insert
-from unsubscribe import choice_words, choices, holdings, leaving, ledger, suppression, topics
+from unsubscribe import choice_words, choices, holdings, leaving, ledger, moving, suppression, topics
 from unsubscribe.choices import NotPossible
 from unsubscribe.ledger import NO_EVIDENCE, OWN_DOORS, Evidence, UnknownMember, hold
 
@@ -331,6 +331,7 @@ def erase(session: Session, member_id: int, *, source: ConsentSource, now: datet
     member = hold(session, member_id)
     suppression.suppress_address(session, member.address_key, SuppressionReason.ERASED, now=now)
     leaving.forget(session, member_id)
+    moving.forget(session, member)
     ledger.write(session, member, ConsentAct.ERASE, source, now=now)
     session.delete(member)
     session.flush()

@@ -4,10 +4,12 @@ GET shows and changes nothing, since scanners fetch every link. POST acts, also 
 is the authority. The answer waits until no mail can start against it any more.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, abort, render_template, request
+from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from kairan import clock, i18n, installation
@@ -15,7 +17,8 @@ from kairan.addresses import masked
 from kairan.i18n import gettext as _
 from kairan.models.audience import Member
 from kairan.models.consent import ConsentSource
-from kairan.runtime import runtime
+from kairan.runtime import Runtime, runtime
+from kairan.settings import SettingError
 from kairan.tokens import Act, TokenError, preferences_path
 from unsubscribe import consent, leaving, ledger, topics
 from unsubscribe.waiting import wait_for_gated
@@ -31,6 +34,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
 }
+
+log = logging.getLogger(__name__)
 
 
 def of_members(name: str) -> Blueprint:
@@ -77,6 +82,14 @@ def write(act: Act, change: Callable[[Session], Any]) -> Any:
         abort(404)
     wait_for_gated(runtime().database, act.member_id)
     return result
+
+
+def ring(bell: Callable[[Runtime], object]) -> None:
+    """After the commit. A bell that cannot be rung (Redis away) changes nothing: a sweep rings again what waits too long."""
+    try:
+        bell(runtime())
+    except (SettingError, OSError, RedisError):
+        log.warning("a bell could not be rung: Redis does not answer")
 
 
 def means(act: Act, source: ConsentSource = ConsentSource.PAGE) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """`/p/TOKEN`: what a member gets, how often, in which form and language, and what is recorded of it."""
 
-from flask import render_template, request
+from flask import abort, render_template, request
 from sqlalchemy.orm import Session
 
-from kairan import clock, installation
-from kairan.addresses import masked
+from kairan import clock, installation, outbox
+from kairan.addresses import AddressError, masked
 from kairan.i18n import gettext as _
 from kairan.runtime import runtime
 from kairan.tokens import Act
-from unsubscribe import choice_words, choices, consent, topics
-from unsubscribe.pages import act_of, means, member_of, of_members, write
+from unsubscribe import choice_words, choices, consent, moving, moving_mail, topics
+from unsubscribe.pages import act_of, means, member_of, of_members, ring, write
 
 blueprint = of_members("preferences")
 
@@ -22,6 +22,8 @@ def show_preferences(token: str) -> str:
 @blueprint.post("/p/<path:token>")
 def save_preferences(token: str) -> str | tuple[str, int]:
     act = act_of(token)
+    if "address" in request.form:
+        return _ask_address(act)
     try:
         write(act, lambda session: _save(session, act))
     except choices.NotPossible as refused:
@@ -50,6 +52,28 @@ def _save(session: Session, act: Act) -> None:
         consent.come_back(session, act.member_id, **how)
 
 
+def _ask_address(act: Act) -> str | tuple[str, int]:
+    """One answer to every address that could be one: it does not tell who is a member or on the suppression list."""
+    email = request.form["address"]
+    try:
+        write(act, lambda session: _request_move(session, act, email))
+    except AddressError:
+        return _preferences_page(act, address_problem="no_address"), 422
+    except moving.AskedTooOften:
+        return _preferences_page(act, address_problem="too_often"), 429
+    ring(outbox.ring)
+    return _preferences_page(act, is_asked=True)
+
+
+def _request_move(session: Session, act: Act, email: str) -> None:
+    if not moving_mail.can_be_sent(session):
+        abort(404)
+    ground, now = runtime(), clock.now()
+    request = moving.ask(session, ground.secrets, act.member_id, email, now=now)
+    if request is not None:
+        moving_mail.put_link(session, ground.secrets.tokens, request, ground.settings.base_url, now=now)
+
+
 def _chosen_lists() -> list[int] | None:
     """The ids ticked; an empty one stands for none, no field at all for no change."""
     if "lists" not in request.form:
@@ -60,7 +84,9 @@ def _chosen_lists() -> list[int] | None:
     return [int(text) for text in given if text]
 
 
-def _preferences_page(act: Act, *, saved: bool = False, refused: choices.NotPossible | None = None) -> str:
+def _preferences_page(
+    act: Act, *, saved: bool = False, refused: choices.NotPossible | None = None, is_asked: bool = False, address_problem: str = ""
+) -> str:
     with runtime().reading() as session:
         member = member_of(session, act)
         frequency = "pause" if member.paused_until and member.paused_until > clock.now() else member.frequency
@@ -83,6 +109,10 @@ def _preferences_page(act: Act, *, saved: bool = False, refused: choices.NotPoss
             "questions": choice_words.QUESTIONS,
             "options": choice_words.OPTIONS,
             "leave_all": choice_words.LEAVE_ALL,
+            "may_move": moving_mail.can_be_sent(session),
+            "is_asked": is_asked,
+            "address_problem": address_problem,
+            "typed_address": request.form.get("address", "") if address_problem else "",
         }
     return render_template("public/preferences.html", **shown)
 

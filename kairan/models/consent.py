@@ -17,6 +17,8 @@ class ConsentAct(StrEnum):
     RETURN = "return"
     """took a leave_all back"""
     CHOOSE = "choose"
+    ADDRESS = "address"
+    """moved to another address"""
     SUPPRESS = "suppress"
     RELEASE = "release"
     SUSPEND = "suspend"

@@ -52,6 +52,7 @@ CONSENT_ACT = {
     "leave_all": _("Ended all mail"),
     "return": _("Came back"),
     "choose": _("Changed the choices"),
+    "address": _("Moved to another address"),
     "suppress": _("Put on the suppression list"),
     "release": _("Taken off the suppression list"),
     "suspend": _("Suspension of use"),

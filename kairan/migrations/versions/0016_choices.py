@@ -1,4 +1,4 @@
-"""Members' own choices: why they left."""
+"""Members' own choices: why they left, and moves to another address."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     _make_leave_reasons()
+    _make_address_changes()
 
 
 def _make_leave_reasons() -> None:
@@ -29,3 +30,21 @@ def _make_leave_reasons() -> None:
     )
     op.create_index(op.f("ix_leave_reasons_member_id"), "leave_reasons", ["member_id"])
     op.create_index(op.f("ix_leave_reasons_campaign_id"), "leave_reasons", ["campaign_id"])
+
+
+def _make_address_changes() -> None:
+    op.create_table(
+        "address_changes",
+        sa.Column("id", BigId, autoincrement=True, nullable=False),
+        sa.Column("member_id", BigId, nullable=False),
+        sa.Column("before", sa.String(length=254), nullable=False),
+        sa.Column("before_key", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("address_key", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("asked_at", UtcDateTime(), nullable=False),
+        sa.Column("confirmed_at", UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(["member_id"], ["members.id"], name=op.f("fk_address_changes_member_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_address_changes")),
+    )
+    for column in ("member_id", "before_key", "address_key"):
+        op.create_index(op.f(f"ix_address_changes_{column}"), "address_changes", [column])
