@@ -16,6 +16,7 @@ from kairan.models.campaigns import Campaign, CampaignList
 from kairan.models.consent import Permission
 from kairan.models.deliveries import Delivery, State
 from kairan.models.suppression import Suppression, SuppressionReason
+from unsubscribe import domains
 
 REASONS = {
     "unsubscribed": lazy_gettext("unsubscribed"),
@@ -23,6 +24,7 @@ REASONS = {
     "bounced": lazy_gettext("the address bounces"),
     "staff": lazy_gettext("on the suppression list"),
     "erased": lazy_gettext("erased"),
+    "domain": lazy_gettext("the domain is on the suppression list"),
     "suspended": lazy_gettext("use suspended"),
     "guardian": lazy_gettext("awaiting guardian"),
     "paused": lazy_gettext("asked for a pause"),
@@ -84,6 +86,7 @@ def reason_against(campaign_id: Campaigns, when: datetime | Moments, *, walked: 
     return case(
         (Member.id.is_(None), "erased"),
         (suppressed().is_not(None), suppressed()),
+        (domains.suppressed(), domains.REASON),
         (Member.suspended_at.is_not(None), "suspended"),
         (Member.awaiting_guardian, "guardian"),
         (Member.paused_until > moments.now, "paused"),

@@ -16,7 +16,7 @@ from kairan.models.audience import List, Member, Purpose, Subscription
 from kairan.models.consent import ConsentAct, ConsentRow, ConsentSource
 from kairan.models.suppression import Suppression, SuppressionReason
 from kairan.sql import insert
-from unsubscribe import choice_words, choices, holdings, leaving, ledger, moving, suppression, topics
+from unsubscribe import choice_words, choices, domains, holdings, leaving, ledger, moving, suppression, topics
 from unsubscribe.choices import NotPossible
 from unsubscribe.ledger import NO_EVIDENCE, OWN_DOORS, Evidence, UnknownMember, hold
 
@@ -341,12 +341,12 @@ def erase(session: Session, member_id: int, *, source: ConsentSource, now: datet
 
 
 def gets_no_mail(session: Session, member: Member) -> bool:
-    return suppression.reason_of(session, member.address_key) is not None
+    return suppression.reason_of(session, member.address_key) is not None or domains.holds(session, member.email)
 
 
 def may_come_back(session: Session, member: Member) -> bool:
     """The no is the member's own and nothing else stands in the way."""
-    return suppression.reason_of(session, member.address_key) == SuppressionReason.UNSUBSCRIBED
+    return not domains.holds(session, member.email) and suppression.reason_of(session, member.address_key) == SuppressionReason.UNSUBSCRIBED
 
 
 def purpose(session: Session, name: str, *, now: datetime) -> int:

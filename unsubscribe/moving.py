@@ -15,7 +15,7 @@ from kairan.models.audience import AddressChange, Member
 from kairan.models.consent import ConsentAct, ConsentSource
 from kairan.models.suppression import Suppression, SuppressionReason
 from kairan.secrets import Secrets
-from unsubscribe import ledger, suppression
+from unsubscribe import domains, ledger, suppression
 from unsubscribe.ledger import NO_EVIDENCE, Evidence
 
 LINK_FOR = timedelta(hours=24)
@@ -72,7 +72,7 @@ def _change(session: Session, member: Member, email: str, key: bytes, *, source:
     reason, has_left = suppression.reason_of(session, before), ledger.has_left(session, before)
     try:
         with session.begin_nested():
-            member.email, member.address_key = email.strip(), key
+            member.email, member.address_key = addresses.kept(email), key
             session.flush()
     except IntegrityError as error:
         raise AddressTaken from error
@@ -98,7 +98,7 @@ def ask(session: Session, keys: Secrets, member_id: int, email: str, *, now: dat
     member = ledger.hold(session, member_id)
     if _count(session, now, member_id=member_id) >= ASKED_MAX:
         raise AskedTooOften
-    may_mail = is_free(session, key) and _count(session, now, address_key=key) < MAILS_MAX
+    may_mail = is_free(session, key) and not domains.holds(session, email) and _count(session, now, address_key=key) < MAILS_MAX
     # Of an address that is not free only the key is kept: it may be that of somebody whose data were erased.
     request = AddressChange(member_id=member_id, before=member.email, before_key=member.address_key, email=email.strip(), address_key=key)
     request.asked_at, request.email = now, request.email if may_mail else ""

@@ -84,7 +84,7 @@ def add(
     if suppression.reason_of(session, key) == SuppressionReason.ERASED:
         raise AddressErased
     attributes.learn(session, values["attributes"], now=now)
-    member, is_new = _insert_or_merge(session, key, given.email.strip(), values, now)
+    member, is_new = _insert_or_merge(session, key, addresses.kept(given.email), values, now)
     for list_id in dict.fromkeys(lists):
         _enter(session, member.id, list_id, agreed, source, happened_at, now)
     return member, is_new

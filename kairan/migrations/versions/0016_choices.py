@@ -1,4 +1,4 @@
-"""Members' own choices: why they left, and moves to another address."""
+"""Members' own choices: why they left, moves to another address; who suppressed an address, and whole domains."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +14,18 @@ depends_on = None
 def upgrade() -> None:
     _make_leave_reasons()
     _make_address_changes()
+    op.add_column("suppressions", sa.Column("source", sa.String(length=12), nullable=False, server_default=""))
+    op.add_column("suppressions", sa.Column("actor", sa.String(length=40), nullable=False, server_default=""))
+    op.create_table(
+        "suppressed_domains",
+        sa.Column("domain", sa.String(length=253), nullable=False),
+        sa.Column("written", sa.String(length=253), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("actor", sa.String(length=40), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("domain", name=op.f("pk_suppressed_domains")),
+    )
+    op.create_index(op.f("ix_suppressed_domains_written"), "suppressed_domains", ["written"])
 
 
 def _make_leave_reasons() -> None:
