@@ -46,6 +46,7 @@ ADMIN = (
     "mailer.web.lists",
     "mailer.web.imports",
     "mailer.web.suppressions",
+    "mailer.web.suppression_files",
     "mailer.web.settings",
     "mailer.web.sending_domains",
     "mailer.web.providers",

@@ -125,7 +125,14 @@ def leave_all(
     if leaving.has_left(session, member):
         return False
     suppression.suppress_address(
-        session, member.address_key, SuppressionReason.UNSUBSCRIBED, member_id=member_id, campaign_id=campaign_id, now=now
+        session,
+        member.address_key,
+        SuppressionReason.UNSUBSCRIBED,
+        member_id=member_id,
+        campaign_id=campaign_id,
+        source=source,
+        actor="member",
+        now=now,
     )
     # Also where a bounce or complaint stands there already: the no must outlive it (suppression.release).
     wording_id = _read(session, source, str(choice_words.LEAVE_ALL), now)
@@ -202,10 +209,11 @@ def come_back(
 ) -> bool:
     """Takes back a no to all mail, or to this campaign's topics: what held before holds again. False: there was no such no.
 
-    A bounce, complaint or staff's entry stays: it was not the member who made it.
+    A bounce, complaint or staff's entry stays: it was not the member who made it. After a complaint that they ask again is written, and
+    staff can take it off then (suppression.release).
     """
     member = hold(session, member_id)
-    if not leaving.has_left(session, member):
+    if not may_ask_again(session, member) and not leaving.has_left(session, member):
         return _rejoin(session, member, source=source, campaign_id=campaign_id, evidence=evidence, now=now)
     session.execute(
         delete(Suppression).where(Suppression.address_key == member.address_key, Suppression.reason == SuppressionReason.UNSUBSCRIBED)
@@ -329,7 +337,7 @@ def resume(session: Session, member_id: int, *, source: ConsentSource, now: date
 def erase(session: Session, member_id: int, *, source: ConsentSource, now: datetime) -> None:
     """The member's row goes, with lists and permissions. What stays under the keyed hash: that it may not come back, and the ledger."""
     member = hold(session, member_id)
-    suppression.suppress_address(session, member.address_key, SuppressionReason.ERASED, now=now)
+    suppression.suppress_address(session, member.address_key, SuppressionReason.ERASED, source=source, now=now)
     leaving.forget(session, member_id)
     moving.forget(session, member)
     ledger.write(session, member, ConsentAct.ERASE, source, now=now)
@@ -347,6 +355,12 @@ def gets_no_mail(session: Session, member: Member) -> bool:
 def may_come_back(session: Session, member: Member) -> bool:
     """The no is the member's own and nothing else stands in the way."""
     return not domains.holds(session, member.email) and suppression.reason_of(session, member.address_key) == SuppressionReason.UNSUBSCRIBED
+
+
+def may_ask_again(session: Session, member: Member) -> bool:
+    """A complaint stands, and the member has not asked for mail since."""
+    entry = session.get(Suppression, member.address_key)
+    return entry is not None and entry.reason == SuppressionReason.COMPLAINT and not suppression.has_asked_again(session, entry)
 
 
 def purpose(session: Session, name: str, *, now: datetime) -> int:

@@ -5,6 +5,7 @@ Tokens in mails name the member and not the address, so links in old mails go on
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -69,7 +70,7 @@ def _change(session: Session, member: Member, email: str, key: bytes, *, source:
     before = member.address_key
     if suppression.reason_of(session, key) == SuppressionReason.ERASED:
         raise AddressErased
-    reason, has_left = suppression.reason_of(session, before), ledger.has_left(session, before)
+    entry, has_left = session.get(Suppression, before), ledger.has_left(session, before)
     try:
         with session.begin_nested():
             member.email, member.address_key = addresses.kept(email), key
@@ -79,8 +80,9 @@ def _change(session: Session, member: Member, email: str, key: bytes, *, source:
     if key == before:
         return
     member.updated_at = now
-    if reason in _CARRIED:
-        suppression.suppress_address(session, key, reason, member_id=member.id, now=now)
+    if entry is not None and entry.reason in _CARRIED:
+        how: dict[str, Any] = {"source": ConsentSource(entry.source) if entry.source else None, "actor": entry.actor, "note": entry.note}
+        suppression.suppress_address(session, key, SuppressionReason(entry.reason), member_id=member.id, now=now, **how)
     ledger.write(session, member, ConsentAct.ADDRESS, source, evidence=evidence, now=now)
     if has_left and not ledger.has_left(session, key):
         ledger.write(session, member, ConsentAct.LEAVE_ALL, ConsentSource.STAFF, detail={"carried": True}, now=now)

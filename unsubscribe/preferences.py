@@ -98,6 +98,7 @@ def _preferences_page(
             "problem": _problem(refused) if refused else "",
             "left": consent.gets_no_mail(session, member),
             "may_return": consent.may_come_back(session, member),
+            "may_ask_again": consent.may_ask_again(session, member),
             "member": {
                 "format": member.format,
                 "recording": member.recording,

@@ -25,6 +25,7 @@ from mailer.api import (
     problems,
     reports,
     settings,
+    suppression_files,
     suppressions,
     webhooks,
 )
@@ -38,7 +39,7 @@ from unsubscribe.waiting import wait_for_gated
 __all__ = [
     "OPERATIONS",
     "blueprint", "campaign_sending", "campaigns", "exports", "imports", "lists", "members", "openapi", "reports", "settings",
-    "suppressions", "webhooks",
+    "suppression_files", "suppressions", "webhooks",
 ]  # fmt: skip
 
 blueprint = Blueprint("api", __name__)

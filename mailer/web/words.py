@@ -35,7 +35,12 @@ DELIVERY_STATE = {
     "expired": _("Expired"),
 }
 JOB_STATE = {"queued": _("Waiting"), "running": _("Running"), "done": _("Done"), "failed": _("Failed"), "stopped": _("Cancelled")}
-JOB_KIND = {"import": _("Import of members"), "export": _("Export"), "rebuild": _("Rebuild of reports")}
+JOB_KIND = {
+    "import": _("Import of members"),
+    "suppressions": _("Import of suppressions"),
+    "export": _("Export"),
+    "rebuild": _("Rebuild of reports"),
+}
 ROLE = {"admin": _("Administrator"), "marketer": _("Marketer"), "analyst": _("Analyst"), "privacy_officer": _("Privacy officer")}
 FORMAT = {"html": _("HTML"), "text": _("Plain text")}
 RECORDING = {"identified": _("Recorded for the member"), "aggregate": _("Counted without the member"), "none": _("Not recorded")}
@@ -45,6 +50,7 @@ SUPPRESSION = {
     "bounced": _("Address does not exist"),
     "erased": _("Erased on request"),
     "staff": _("Entered by staff"),
+    "domain": _("The domain is suppressed"),
 }
 CONSENT_ACT = {
     "opt_in": _("Agreed"),
