@@ -86,7 +86,7 @@ def test_who_asked_again_asks_once_and_a_new_complaint_counts_anew(ground, membe
     for _ in range(3):
         visitor.post(member_page, data={"all": "return"})
 
-    with ground.reading() as session:
+    with ground.writing() as session:
         acts = session.scalars(select(ConsentRow.act).order_by(ConsentRow.id)).all()
         entry = session.scalars(select(Suppression)).one()
         entry.created_at = clock.now()
