@@ -7,7 +7,7 @@ from kairan import clock, installation, outbox
 from kairan.addresses import AddressError, masked
 from kairan.i18n import gettext as _
 from kairan.runtime import runtime
-from kairan.tokens import Act
+from kairan.tokens import Act, unsubscribe_path
 from unsubscribe import choice_words, choices, consent, moving, moving_mail, topics
 from unsubscribe.pages import act_of, means, member_of, of_members, ring, write
 
@@ -98,6 +98,7 @@ def _preferences_page(
             "problem": _problem(refused) if refused else "",
             "left": consent.gets_no_mail(session, member),
             "may_return": consent.may_come_back(session, member),
+            "unsubscribe_href": unsubscribe_path(runtime().secrets.tokens.act(act.member_id, act.campaign_id)),
             "may_ask_again": consent.may_ask_again(session, member),
             "member": {
                 "format": member.format,

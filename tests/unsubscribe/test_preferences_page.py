@@ -136,8 +136,10 @@ def test_a_member_without_consent_is_not_opted_in_by_saving_something_else(clien
 
 
 def test_leaving_everything_from_the_preferences_stops_all_mail_and_may_be_taken_back(client: FlaskClient, going: Going):
-    client.post(f"/p/{going.token(2)}", data={"all": "leave"})
+    left = client.post(f"/p/{going.token(2)}", data={"all": "leave"})
     assert going.gated(2) == []
+    assert f"/u/{going.token(2)}#why" in left.text
+    assert 'id="why"' in client.get(f"/u/{going.token(2)}").text
 
     client.post(f"/p/{going.token(2)}", data={"all": "return"})
     assert going.gated(2) == [2]
