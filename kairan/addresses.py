@@ -6,6 +6,7 @@ Normal form: stripped, NFKC, domain as IDNA A-label, all casefolded; dots and pl
 import re
 import unicodedata
 from functools import lru_cache
+from typing import NamedTuple
 
 from email_validator import EmailNotValidError, validate_email
 
@@ -40,6 +41,31 @@ def normal(address: str) -> str:
     if domain in _OLD_CARRIERS and len(local) <= 64 and _OLD_LOCAL.fullmatch(local):
         return f"{local}@{domain}"
     return f"{_unusual_local(local)}@{domain}"
+
+
+def kept(address: str) -> str:
+    """A valid address as it is stored: as written, but with one writing of its domain, so that SQL can compare it."""
+    text = address.strip()
+    if text.isascii():
+        return text
+    local, _, domain = unicodedata.normalize("NFKC", text).rpartition("@")
+    return f"{local}@{domain.casefold()}"
+
+
+class Domain(NamedTuple):
+    """A domain as it goes over the wire (IDNA), and as people write it; the same for most."""
+
+    ascii: str
+    written: str
+
+
+def domain(text: str) -> Domain:
+    """Raises AddressError."""
+    folded = unicodedata.normalize("NFKC", text.strip()).casefold().removeprefix("@")
+    if _CONTROL.search(folded):
+        raise AddressError("it holds a control character")
+    ascii_form = _domain(folded)
+    return Domain(ascii_form, validate_email(f"a@{ascii_form}", check_deliverability=False, test_environment=True).domain.casefold())
 
 
 @lru_cache(maxsize=20_000)

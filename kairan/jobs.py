@@ -18,7 +18,11 @@ from kairan.runtime import Runtime
 from kairan.sql import locked
 
 LEASE = timedelta(seconds=60)
-FUNCTIONS = {"import": "mailer.audience.jobs.run_import", "export": "mailer.reports.jobs.run_export"}
+FUNCTIONS = {
+    "import": "mailer.audience.jobs.run_import",
+    "suppressions": "mailer.audience.suppression_import.run",
+    "export": "mailer.reports.jobs.run_export",
+}
 """kind → the RQ function that works it"""
 
 ENDED = (JobState.DONE, JobState.FAILED, JobState.STOPPED)

@@ -9,8 +9,17 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from kairan import addresses
+from kairan import addresses, queues
 from kairan.models.outbox import OutboxMail
+from kairan.runtime import Runtime
+
+SEND = "mailer.delivery.system_mail.send_due"
+"""the RQ function that sends what is due; by name, since it stands above"""
+
+
+def ring(ground: Runtime) -> None:
+    """After the commit of `put`."""
+    ground.queues.ring(queues.MAIL, SEND, timeout_s=1_800)
 
 
 def compose(

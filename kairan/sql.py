@@ -9,7 +9,29 @@ from typing import Any
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, Integer, Text, bindparam, cast, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.functions import GenericFunction
+
+
+class email_domain(GenericFunction[str]):
+    """What stands behind the last @ of an address as it is written, in small letters."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(email_domain, "postgresql")
+def _email_domain_postgresql(element: Any, compiler: Any, **more: Any) -> str:
+    return f"lower(substring({compiler.process(element.clauses, **more)} from '[^@]*$'))"
+
+
+@compiles(email_domain, "sqlite")
+def _email_domain_sqlite(element: Any, compiler: Any, **more: Any) -> str:
+    """SQLite finds only the first of something: what is left when all but the @ are taken from the end is the part to take away."""
+    email = compiler.process(element.clauses, **more)
+    return f"lower(replace({email}, rtrim({email}, replace({email}, '@', '')), ''))"
+
 
 STEPS = 10_000
 """of SQLite's machine between two looks at the clock: some tenths of a millisecond"""

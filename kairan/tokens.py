@@ -2,6 +2,8 @@
 
 `trace` (campaign, delivery number) stands in `/o` and `/c`: it says which delivery was opened or clicked, and opens nothing else.
 `act` (member, campaign) stands in `/u`, `/p` and `/v`: whoever is handed a click link cannot reach the member's choices with it.
+`proof` (kind, number of the request) stands in `/confirm`, in a mail to an address that is to be proved; whether it still works is the
+request's to say.
 `visit` stands in the query of a registered site of the organisation's own after a click, and is over after a day.
 
 A token is 27 bytes, 36 base64url characters without padding: one byte names the key, 5 + 5 bytes are the two numbers (each below
@@ -24,6 +26,7 @@ _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
 _TRACE = b"kairan-trace"
 _ACT = b"kairan-act"
+_PROOF = b"kairan-proof"
 _VISIT = b"kairan-visit"
 VISIT_HOURS = 24
 _MESSAGE_ID = b"kairan-msgid"
@@ -47,6 +50,16 @@ class Act(NamedTuple):
     campaign_id: int
 
 
+class Proof(NamedTuple):
+    """What is confirmed by a mail: the kind of request (PROOF_…) and its id."""
+
+    kind: int
+    request_id: int
+
+
+PROOF_ADDRESS = 1
+
+
 class TokenRing:
     """Makes tokens with the newest key and reads those of every key still kept (13 months at least)."""
 
@@ -62,7 +75,7 @@ class TokenRing:
         self._checks = {
             (purpose, key_id): blake2b(digest_size=16, key=key, person=purpose)
             for key_id, key in keys.items()
-            for purpose in (_TRACE, _ACT)
+            for purpose in (_TRACE, _ACT, _PROOF)
         }
 
     def trace(self, campaign_id: int, number: int) -> str:
@@ -136,6 +149,12 @@ class TokenRing:
     def read_act(self, token: str) -> Act:
         return Act(*self._read(_ACT, token))
 
+    def proof(self, kind: int, request_id: int) -> str:
+        return self._make(_PROOF, kind, request_id).decode()
+
+    def read_proof(self, token: str) -> Proof:
+        return Proof(*self._read(_PROOF, token))
+
     def _make(self, purpose: bytes, first: int, second: int) -> bytes:
         body = self._prefix + first.to_bytes(5, "big") + second.to_bytes(5, "big")
         mac = blake2b(body, digest_size=16, key=self._key, person=purpose).digest()
@@ -177,3 +196,7 @@ def preferences_path(act: str) -> str:
 
 def view_path(act: str) -> str:
     return f"/v/{act}"
+
+
+def confirm_path(proof: str) -> str:
+    return f"/confirm/{proof}"

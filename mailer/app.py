@@ -17,6 +17,8 @@ from tracking import endpoint
 PUBLIC = (
     "mailer.web.health",
     "unsubscribe.pages",
+    "unsubscribe.preferences",
+    "unsubscribe.proofs",
     "mailer.web.member_pages",
     "mailer.web.media",
     "mailer.web.site_beacon",
@@ -50,6 +52,7 @@ ADMIN = (
     "mailer.web.segments",
     "mailer.web.imports",
     "mailer.web.suppressions",
+    "mailer.web.suppression_files",
     "mailer.web.settings",
     "mailer.web.sending_domains",
     "mailer.web.providers",

@@ -306,7 +306,7 @@ def _report_file(ground: "Runtime", campaign_id: int, kind: str, output: Path | 
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["members", "deliveries", "events", "links", "campaigns"]))
+@click.argument("what", type=click.Choice(["members", "deliveries", "events", "links", "campaigns", "suppressions"]))
 @click.option("--format", "kind", type=click.Choice(["csv", "xlsx", "parquet", "jsonl"]), default="csv", show_default=True)
 @click.option(
     "--output", required=True, type=click.Path(path_type=Path, allow_dash=True), help="The file to write; - for csv and jsonl to a pipe."

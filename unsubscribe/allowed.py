@@ -16,6 +16,7 @@ from kairan.models.campaigns import Campaign, CampaignList
 from kairan.models.consent import Permission
 from kairan.models.deliveries import Delivery, State
 from kairan.models.suppression import Suppression, SuppressionReason
+from unsubscribe import domains
 
 REASONS = {
     "unsubscribed": lazy_gettext("unsubscribed"),
@@ -23,12 +24,14 @@ REASONS = {
     "bounced": lazy_gettext("the address bounces"),
     "staff": lazy_gettext("on the suppression list"),
     "erased": lazy_gettext("erased"),
+    "domain": lazy_gettext("the domain is on the suppression list"),
     "suspended": lazy_gettext("use suspended"),
     "guardian": lazy_gettext("awaiting guardian"),
     "paused": lazy_gettext("asked for a pause"),
     "no_consent": lazy_gettext("no consent for this purpose"),
     "not_in_list": lazy_gettext("left the list"),
-    "frequency": lazy_gettext("wants fewer mails"),
+    "weekly": lazy_gettext("wants one mail a week at most"),
+    "monthly": lazy_gettext("wants one mail a month at most"),
     "excluded": lazy_gettext("in an excluded list"),
     "segment": lazy_gettext("not in the segment"),
     "excluded_segment": lazy_gettext("in an excluded segment"),
@@ -85,12 +88,13 @@ def reason_against(campaign_id: Campaigns, when: datetime | Moments, *, walked: 
     return case(
         (Member.id.is_(None), "erased"),
         (suppressed().is_not(None), suppressed()),
+        (domains.suppressed(), domains.REASON),
         (Member.suspended_at.is_not(None), "suspended"),
         (Member.awaiting_guardian, "guardian"),
         (Member.paused_until > moments.now, "paused"),
         # Consent through a list implies being in it, so the usual member costs one look-up; which of the two fails is asked after.
         (~_consented(campaign_id, walked), case((~_in_a_list(campaign_id, walked), "not_in_list"), else_="no_consent")),
-        (and_(Member.frequency != "each", _had_mail_lately(campaign_id, moments, walked)), "frequency"),
+        (and_(Member.frequency != "each", _had_mail_lately(campaign_id, moments, walked)), Member.frequency),
         else_=None,
     )
 

@@ -12,7 +12,7 @@ from kairan.models.base import Document
 from kairan.models.consent import ConsentAct, ConsentRow, ConsentSource, Permission
 from kairan.sql import insert
 from unsubscribe import ledger
-from unsubscribe.consent import OWN_DOORS
+from unsubscribe.ledger import OWN_DOORS
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,11 @@ from kairan.models.audience import List, Member, Purpose, Subscription
 from kairan.models.consent import ConsentAct, ConsentRow, ConsentSource
 from kairan.models.suppression import Suppression, SuppressionReason
 from kairan.sql import insert
-from unsubscribe import choices, holdings, ledger, suppression, topics
+from unsubscribe import choice_words, choices, domains, holdings, leaving, ledger, moving, suppression, topics
 from unsubscribe.choices import NotPossible
-from unsubscribe.ledger import NO_EVIDENCE, Evidence, UnknownMember, hold
+from unsubscribe.ledger import NO_EVIDENCE, OWN_DOORS, Evidence, UnknownMember, hold
 
-__all__ = ["NotPossible", "UnknownMember"]
-
-OWN_DOORS = (ConsentSource.ONE_CLICK, ConsentSource.PAGE, ConsentSource.MAILTO)
-"""a no that came through one of these is the member's own: neither staff nor a file takes it back"""
+__all__ = ["OWN_DOORS", "NotPossible", "UnknownMember"]
 
 
 class UnknownList(LookupError):
@@ -125,13 +122,21 @@ def leave_all(
     False: the member had left already.
     """
     member = hold(session, member_id)
-    if _left(session, member):
+    if leaving.has_left(session, member):
         return False
     suppression.suppress_address(
-        session, member.address_key, SuppressionReason.UNSUBSCRIBED, member_id=member_id, campaign_id=campaign_id, now=now
+        session,
+        member.address_key,
+        SuppressionReason.UNSUBSCRIBED,
+        member_id=member_id,
+        campaign_id=campaign_id,
+        source=source,
+        actor="member",
+        now=now,
     )
     # Also where a bounce or complaint stands there already: the no must outlive it (suppression.release).
-    ledger.write(session, member, ConsentAct.LEAVE_ALL, source, campaign_id=campaign_id, evidence=evidence, now=now)
+    wording_id = _read(session, source, str(choice_words.LEAVE_ALL), now)
+    ledger.write(session, member, ConsentAct.LEAVE_ALL, source, campaign_id=campaign_id, wording_id=wording_id, evidence=evidence, now=now)
     return True
 
 
@@ -165,6 +170,7 @@ def opt_out(
         purpose_id=topic.purpose_id,
         list_id=list_id,
         campaign_id=campaign_id,
+        wording_id=_read(session, source, topics.ending(topic), now),
         detail={"permission": "withdrawn"} if withdrawn else {},
         evidence=evidence,
         now=now,
@@ -203,15 +209,17 @@ def come_back(
 ) -> bool:
     """Takes back a no to all mail, or to this campaign's topics: what held before holds again. False: there was no such no.
 
-    A bounce, complaint or staff's entry stays: it was not the member who made it.
+    A bounce, complaint or staff's entry stays: it was not the member who made it. After a complaint that they ask again is written, and
+    staff can take it off then (suppression.release).
     """
     member = hold(session, member_id)
-    if not _left(session, member):
+    if not may_ask_again(session, member) and not leaving.has_left(session, member):
         return _rejoin(session, member, source=source, campaign_id=campaign_id, evidence=evidence, now=now)
     session.execute(
         delete(Suppression).where(Suppression.address_key == member.address_key, Suppression.reason == SuppressionReason.UNSUBSCRIBED)
     )
-    ledger.write(session, member, ConsentAct.RETURN, source, campaign_id=campaign_id, evidence=evidence, now=now)
+    wording_id = _read(session, source, str(choice_words.RETURN), now)
+    ledger.write(session, member, ConsentAct.RETURN, source, campaign_id=campaign_id, wording_id=wording_id, evidence=evidence, now=now)
     return True
 
 
@@ -229,6 +237,7 @@ def _rejoin(session: Session, member: Member, *, source: ConsentSource, campaign
             purpose_id=row.purpose_id,
             list_id=row.list_id,
             campaign_id=campaign_id,
+            wording_id=_read(session, source, str(choice_words.RETURN), now),
             evidence=evidence,
             now=now,
         )
@@ -265,10 +274,21 @@ def choose(
     offered = {topic.id: topic for topic in topics.offered(session, member_id)} if lists is not None else {}
     if not set(lists or ()) <= offered.keys():
         raise NotPossible("lists", [str(list_id) for list_id in offered])
-    changes = choices.set_fields(session, member, now, format=format, recording=recording, frequency=frequency, language=language)
+    given = {"frequency": frequency, "format": format, "recording": recording, "language": language}
+    changes = choices.set_fields(session, member, now, **given)
     if changes:
         member.updated_at = now
-        ledger.write(session, member, ConsentAct.CHOOSE, source, campaign_id=campaign_id, detail=changes, evidence=evidence, now=now)
+        ledger.write(
+            session,
+            member,
+            ConsentAct.CHOOSE,
+            source,
+            campaign_id=campaign_id,
+            wording_id=_read(session, source, choice_words.said(given, changes), now),
+            detail=changes,
+            evidence=evidence,
+            now=now,
+        )
     if lists is not None and (moved := _set_topics(session, member_id, offered.values(), set(lists), source, campaign_id, evidence, now)):
         changes["lists"] = moved
     return changes
@@ -317,7 +337,9 @@ def resume(session: Session, member_id: int, *, source: ConsentSource, now: date
 def erase(session: Session, member_id: int, *, source: ConsentSource, now: datetime) -> None:
     """The member's row goes, with lists and permissions. What stays under the keyed hash: that it may not come back, and the ledger."""
     member = hold(session, member_id)
-    suppression.suppress_address(session, member.address_key, SuppressionReason.ERASED, now=now)
+    suppression.suppress_address(session, member.address_key, SuppressionReason.ERASED, source=source, now=now)
+    leaving.forget(session, member_id)
+    moving.forget(session, member)
     ledger.write(session, member, ConsentAct.ERASE, source, now=now)
     session.delete(member)
     session.flush()
@@ -326,24 +348,30 @@ def erase(session: Session, member_id: int, *, source: ConsentSource, now: datet
 # ---- what holds now
 
 
-def _left(session: Session, member: Member) -> bool:
-    own = suppression.reason_of(session, member.address_key) == SuppressionReason.UNSUBSCRIBED
-    return own or ledger.has_left(session, member.address_key)
-
-
 def gets_no_mail(session: Session, member: Member) -> bool:
-    return suppression.reason_of(session, member.address_key) is not None
+    return suppression.reason_of(session, member.address_key) is not None or domains.holds(session, member.email)
 
 
 def may_come_back(session: Session, member: Member) -> bool:
     """The no is the member's own and nothing else stands in the way."""
-    return suppression.reason_of(session, member.address_key) == SuppressionReason.UNSUBSCRIBED
+    return not domains.holds(session, member.email) and suppression.reason_of(session, member.address_key) == SuppressionReason.UNSUBSCRIBED
+
+
+def may_ask_again(session: Session, member: Member) -> bool:
+    """A complaint stands, and the member has not asked for mail since."""
+    entry = session.get(Suppression, member.address_key)
+    return entry is not None and entry.reason == SuppressionReason.COMPLAINT and not suppression.has_asked_again(session, entry)
 
 
 def purpose(session: Session, name: str, *, now: datetime) -> int:
     """The id of the purpose with these words; equal words are one purpose."""
     session.execute(insert(session, Purpose).values(name=name, created_at=now).on_conflict_do_nothing())
     return session.execute(select(Purpose.id).where(Purpose.name == name)).scalar_one()
+
+
+def _read(session: Session, source: ConsentSource, words: str, now: datetime) -> int | None:
+    """The wording of an act on our own page. Staff and programs choose for somebody, and a mail program shows words of its own."""
+    return ledger.wording(session, words, now=now) if source == ConsentSource.PAGE else None
 
 
 def _list(session: Session, list_id: int) -> List:

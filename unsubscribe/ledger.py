@@ -15,6 +15,8 @@ from kairan.models.consent import ConsentAct, ConsentRow, ConsentSource, Wording
 from kairan.sql import insert, locked
 
 USER_AGENT_MAX = 200
+OWN_DOORS = (ConsentSource.ONE_CLICK, ConsentSource.PAGE, ConsentSource.MAILTO)
+"""a no that came through one of these is the member's own: neither staff nor a file takes it back"""
 
 
 class UnknownMember(LookupError):

@@ -1,16 +1,18 @@
 """The suppression list: addresses that get no mail. Only this package writes it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import case, delete, select, update
+from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
 from kairan.models.audience import Member
-from kairan.models.consent import ConsentAct, ConsentSource
+from kairan.models.consent import ConsentAct, ConsentRow, ConsentSource
 from kairan.models.suppression import Suppression, SuppressionReason
 from kairan.sql import insert, locked
-from unsubscribe import ledger
+from unsubscribe import domains, ledger
 
 STRENGTH = {
     SuppressionReason.UNSUBSCRIBED: 1,
@@ -21,11 +23,20 @@ STRENGTH = {
 }
 """a stronger reason replaces a weaker one: a member's undo takes back their own no, never a complaint or a bounce"""
 PAGE_MAX = 1_000
-_SOURCES = {
+_OF_REASON = {
     SuppressionReason.BOUNCED: ConsentSource.BOUNCE,
     SuppressionReason.COMPLAINT: ConsentSource.COMPLAINT,
     SuppressionReason.STAFF: ConsentSource.STAFF,
 }
+"""the door that a reason comes through, unless it is said"""
+
+
+class OwnActMissing(ValueError):
+    """A complaint is taken off only after the member has asked for mail again by their own act."""
+
+
+class Erased(ValueError):
+    """The person of this address had their data erased. Only they themselves can come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,8 @@ class Entry:
     address_key: bytes
     reason: str
     note: str
+    source: str
+    actor: str
     created_at: datetime
     campaign_id: int | None
     member_id: int | None
@@ -54,6 +67,8 @@ def suppress(
     now: datetime,
     campaign_id: int | None = None,
     note: str = "",
+    source: ConsentSource | None = None,
+    actor: str = "",
 ) -> bool:
     """Suppresses the member's address; locks the member row first, so no gate passes it unseen. False: it already was, as strongly.
 
@@ -63,9 +78,11 @@ def suppress(
         member = ledger.hold(session, member_id)
     except ledger.UnknownMember:
         return False
-    if not suppress_address(session, member.address_key, reason, now=now, member_id=member_id, campaign_id=campaign_id, note=note):
+    source = source or _OF_REASON.get(reason)
+    how: dict[str, Any] = {"now": now, "campaign_id": campaign_id, "note": note, "source": source, "actor": actor}
+    if not suppress_address(session, member.address_key, reason, member_id=member_id, **how):
         return False
-    if source := _SOURCES.get(reason):
+    if source:
         ledger.write(session, member, ConsentAct.SUPPRESS, source, campaign_id=campaign_id, detail={"reason": str(reason)}, now=now)
     return True
 
@@ -79,8 +96,19 @@ def suppress_address(
     member_id: int | None = None,
     campaign_id: int | None = None,
     note: str = "",
+    source: ConsentSource | None = None,
+    actor: str = "",
 ) -> bool:
-    values = {"reason": reason, "note": note, "member_id": member_id, "campaign_id": campaign_id or None, "created_at": now}
+    door = source or _OF_REASON.get(reason) or ""
+    values = {
+        "reason": reason,
+        "note": note,
+        "member_id": member_id,
+        "campaign_id": campaign_id or None,
+        "created_at": now,
+        "source": door,
+        "actor": actor,
+    }
     strength = case(*((Suppression.reason == name, number) for name, number in STRENGTH.items()), else_=0)
     written = session.execute(
         insert(session, Suppression)
@@ -96,25 +124,47 @@ def reason_of(session: Session, address_key: bytes) -> SuppressionReason | None:
     return SuppressionReason(found) if found else None
 
 
+def reasons(session: Session, member_ids: Sequence[int]) -> dict[int, str]:
+    """member → why they get no mail, of those who get none: a SuppressionReason, or `domain`."""
+    own = select(Suppression.reason).where(Suppression.address_key == Member.address_key).correlate(Member).scalar_subquery()
+    why = case((own.is_not(None), own), (domains.suppressed(), domains.REASON), else_=None).label("why")
+    rows = session.execute(select(Member.id, why).where(Member.id.in_(member_ids)))
+    return {member_id: reason for member_id, reason in rows if reason is not None}
+
+
+def has_asked_again(session: Session, entry: Suppression) -> bool:
+    """The member has asked for mail by their own act since they complained."""
+    own = select(ConsentRow.id).where(
+        ConsentRow.address_key == entry.address_key,
+        ConsentRow.act.in_([ConsentAct.RETURN, ConsentAct.OPT_IN]),
+        ConsentRow.source.in_([*ledger.OWN_DOORS, ConsentSource.FORM]),
+        ConsentRow.recorded_at >= entry.created_at,
+    )
+    return session.execute(select(own.exists())).scalar_one()
+
+
 def release(session: Session, address_key: bytes, *, now: datetime, note: str = "") -> bool:
     """Takes an address off the list; who may do so is the caller's to check and to write into the audit log. False: it was not on it.
 
     Below a bounce, complaint or staff's entry the member's own no may still stand; then the address stays, as unsubscribed. A second
-    release, of that no itself, is for a member who asked staff to be let in again.
+    release, of that no itself, is for a member who asked staff to be let in again. Raises OwnActMissing, Erased.
     """
     member = session.execute(locked(select(Member).where(Member.address_key == address_key), session)).scalar_one_or_none()
-    before = reason_of(session, address_key)
-    if before is None:
+    entry = session.get(Suppression, address_key, populate_existing=True)
+    if entry is None:
         return False
-    own_no = before != SuppressionReason.UNSUBSCRIBED and ledger.has_left(session, address_key)
+    if entry.reason == SuppressionReason.ERASED:
+        raise Erased
+    if entry.reason == SuppressionReason.COMPLAINT and not has_asked_again(session, entry):
+        raise OwnActMissing
+    own_no = entry.reason != SuppressionReason.UNSUBSCRIBED and ledger.has_left(session, address_key)
+    before = entry.reason
     if own_no:
-        session.execute(
-            update(Suppression)
-            .where(Suppression.address_key == address_key)
-            .values(reason=SuppressionReason.UNSUBSCRIBED, note="", campaign_id=None, created_at=now)
-        )
+        entry.reason, entry.note, entry.campaign_id, entry.created_at = SuppressionReason.UNSUBSCRIBED, "", None, now
+        entry.source, entry.actor = "", "member"
     else:
-        session.execute(delete(Suppression).where(Suppression.address_key == address_key))
+        session.delete(entry)
+    session.flush()
     if member is not None and not own_no:
         ledger.write(session, member, ConsentAct.RELEASE, ConsentSource.STAFF, detail={"reason": str(before), "note": note}, now=now)
     return True
@@ -137,7 +187,7 @@ def page(
     if address_key is not None:
         query = query.where(Suppression.address_key == address_key)
     rows = [
-        Entry(bytes(row.address_key), row.reason, row.note, row.created_at, row.campaign_id, member_id, email)
+        Entry(bytes(row.address_key), row.reason, row.note, row.source, row.actor, row.created_at, row.campaign_id, member_id, email)
         for row, member_id, email in session.execute(query)
     ]
     return rows[:limit], rows[limit - 1].address_key if len(rows) > limit else None

@@ -65,7 +65,7 @@ def ended_names(session: Session, member_id: int, campaign_id: int | None) -> li
 def ended_through(session: Session, member_id: int, campaign_id: int | None) -> list[Any]:
     """The latest no to each topic that was said through this campaign's link and still holds."""
     rows = session.execute(
-        select(ConsentRow.list_id, ConsentRow.purpose_id, ConsentRow.detail)
+        select(ConsentRow.id, ConsentRow.list_id, ConsentRow.purpose_id, ConsentRow.detail)
         .join(Subscription, (Subscription.member_id == ConsentRow.member_id) & (Subscription.list_id == ConsentRow.list_id))
         .where(
             ConsentRow.member_id == member_id,
@@ -88,3 +88,8 @@ def wording(topic: Topic) -> str:
     """What a tick in the preference centre says yes to."""
     words = _("I want to receive “%(topic)s” by mail.", topic=topic.name)
     return f"{words}\n{topic.description}" if topic.description else words
+
+
+def ending(topic: List) -> str:
+    """What a tick taken away says no to."""
+    return _("I want no more mail about “%(topic)s”.", topic=topic.name)

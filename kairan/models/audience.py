@@ -53,6 +53,24 @@ class Member(Base):
     updated_at: Mapped[datetime]
 
 
+class AddressChange(Base):
+    """A member's move to another address: asked for, proved by a mail to it, or entered by staff. Kept as the history of addresses."""
+
+    __tablename__ = "address_changes"
+
+    id: Mapped[id_key]
+    member_id: Mapped[int] = mapped_column(ForeignKey("members.id", ondelete="CASCADE"), index=True)
+    before: Mapped[str] = mapped_column(String(254))
+    """empty after its owner's data were erased"""
+    before_key: Mapped[bytes] = mapped_column(LargeBinary(16), index=True)
+    email: Mapped[str] = mapped_column(String(254))
+    """empty: no mail went there, since the address is not free"""
+    address_key: Mapped[bytes] = mapped_column(LargeBinary(16), index=True)
+    asked_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    """when it held; NULL: it does not"""
+
+
 class Attribute(Base):
     """A field that members may have beside the built-in ones; its name is what merge fields and segments say."""
 

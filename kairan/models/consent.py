@@ -17,6 +17,8 @@ class ConsentAct(StrEnum):
     RETURN = "return"
     """took a leave_all back"""
     CHOOSE = "choose"
+    ADDRESS = "address"
+    """moved to another address"""
     SUPPRESS = "suppress"
     RELEASE = "release"
     SUSPEND = "suspend"
@@ -72,6 +74,22 @@ class ConsentRow(Base):
     happened_at: Mapped[datetime]
     """when the member acted: for an import the time the file states"""
     recorded_at: Mapped[datetime]
+
+
+class LeaveReason(Base):
+    """Why a member left, as they told it after their no. Beside the row of the no, since that is never changed."""
+
+    __tablename__ = "leave_reasons"
+
+    consent_id: Mapped[int] = mapped_column(BigId, ForeignKey("consents.id"), primary_key=True, autoincrement=False)
+    member_id: Mapped[int | None] = mapped_column(BigId, index=True)
+    """NULL after an erasure, and no words then"""
+    campaign_id: Mapped[int | None] = mapped_column(BigId, index=True)
+    """the mail whose link was used"""
+    reason: Mapped[str] = mapped_column(String(16))
+    """of unsubscribe.leaving.REASONS"""
+    words: Mapped[str] = mapped_column(Text, default="")
+    told_at: Mapped[datetime]
 
 
 class Permission(Base):

@@ -27,7 +27,7 @@ Saying = Annotated[str, StringConstraints(strip_whitespace=True, max_length=expo
 class ExportAsked(Given):
     """`purpose` and `recipient`: what personal data is for and who gets it; without them the token's own. `columns`: none means all."""
 
-    what: Literal["members", "deliveries", "events", "links", "campaigns"]
+    what: Literal["members", "deliveries", "events", "links", "campaigns", "suppressions"]
     format: Literal["csv", "xlsx", "parquet", "jsonl"] = "csv"
     columns: Annotated[list[Annotated[str, StringConstraints(max_length=100)]], Field(default_factory=list, max_length=500)]
     campaign: Id | None = None

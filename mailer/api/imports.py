@@ -74,17 +74,13 @@ def start(call: Call, query: ImportQuery) -> Answer:
 
     An Idempotency-Key stands for method, path, query and Content-Length here: the body is not kept to be compared.
     """
-    if request.mimetype != MEDIA_TYPE:
-        raise Problem(415, _("Send the file with the header “Content-Type: text/csv”."))
-    if request.content_length is None:
-        # A chunked body that breaks off looks to us like one that ended: the server does not tell them apart.
-        raise Problem(411, _("Send the file with its Content-Length, so that an upload that breaks off is noticed."))
+    check_upload()
     with call.long_effect():
         job = _job(call, query)
         try:
             csv_import.store_upload(call.ground, job, chunks(request))
         except csv_import.UploadTooLarge:
-            raise Problem(413, _("The file is larger than %(max)s MB. Split it and import the parts.", max=_max_mb())) from None
+            raise too_large() from None
         except (BrokenOff, ClientDisconnected, OSError):
             raise Problem(400, csv_import.broken_off()) from None
         except jobs.JobTaken:
@@ -94,8 +90,18 @@ def start(call: Call, query: ImportQuery) -> Answer:
     return call.answer
 
 
-def _max_mb() -> int:
-    return csv_import.UPLOAD_MAX_BYTES // (1 << 20)
+def check_upload() -> None:
+    """Raises Problem for a body that is no file, or whose end could not be told."""
+    if request.mimetype != MEDIA_TYPE:
+        raise Problem(415, _("Send the file with the header “Content-Type: text/csv”."))
+    if request.content_length is None:
+        # A chunked body that breaks off looks to us like one that ended: the server does not tell them apart.
+        raise Problem(411, _("Send the file with its Content-Length, so that an upload that breaks off is noticed."))
+
+
+def too_large() -> Problem:
+    size_mb = csv_import.UPLOAD_MAX_BYTES // (1 << 20)
+    return Problem(413, _("The file is larger than %(max)s MB. Split it and import the parts.", max=size_mb))
 
 
 def _job(call: Call, query: ImportQuery) -> Job:

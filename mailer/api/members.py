@@ -6,18 +6,17 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kairan import addresses
 from kairan.i18n import gettext as _
 from kairan.models.audience import Member
-from kairan.models.suppression import Suppression
 from mailer.api.calls import Call, operation
 from mailer.api.idempotency import Answer
 from mailer.api.problems import Problem, missing, wrong
 from mailer.api.shapes import Change, Given, Id, Ids, Line, Moment, PageQuery, Shown, Words, text_id
 from mailer.audience import erasure, members, timeline
+from unsubscribe import suppression
 from unsubscribe.choices import NotPossible
 
 Name = Annotated[str, StringConstraints(max_length=200)]
@@ -135,9 +134,7 @@ class ConsentLedger(Shown):
 def shown(call: Call, session: Session, rows: list[Member]) -> list[MemberShown]:
     """Who may not see addresses sees them masked."""
     lists = members.list_ids(session, [row.id for row in rows])
-    keys = [row.address_key for row in rows]
-    query = select(Suppression.address_key, Suppression.reason).where(Suppression.address_key.in_(keys))
-    reasons = {bytes(key): reason for key, reason in session.execute(query)}
+    reasons = suppression.reasons(session, [row.id for row in rows])
     sees = call.may("member.address")
     return [
         MemberShown(
@@ -154,7 +151,7 @@ def shown(call: Call, session: Session, rows: list[Member]) -> list[MemberShown]
             frequency=row.frequency,
             paused_until=row.paused_until,
             suspended_at=row.suspended_at,
-            suppressed=reasons.get(bytes(row.address_key)),
+            suppressed=reasons.get(row.id),
             created_at=row.created_at,
             updated_at=row.updated_at,
         )
@@ -249,7 +246,7 @@ def show_timeline(call: Call, member_id: int, query: TimelineQuery) -> Answer:
 
 
 def _entry(call: Call, entry: timeline.Entry) -> TimelineEntry:
-    hidden = set() if call.may("consent.view") else {"evidence", "wording"}
+    hidden = set() if call.may("consent.view") else {"evidence", "wording", "words"}
     detail = {name: _shown_detail(name, value) for name, value in entry.detail.items() if name not in hidden}
     return TimelineEntry(at=entry.at, kind=entry.kind, campaign_id=text_id(entry.campaign_id), campaign=entry.campaign, detail=detail)
 

@@ -26,6 +26,7 @@ from mailer.api import (
     reports,
     segments,
     settings,
+    suppression_files,
     suppressions,
     versions,
     webhooks,
@@ -39,8 +40,21 @@ from unsubscribe.waiting import wait_for_gated
 
 __all__ = [
     "OPERATIONS",
-    "blueprint", "campaign_sending", "campaigns", "exports", "imports", "lists", "members", "openapi", "reports", "segments",
-    "settings", "suppressions", "versions", "webhooks",
+    "blueprint",
+    "campaign_sending",
+    "campaigns",
+    "exports",
+    "imports",
+    "lists",
+    "members",
+    "openapi",
+    "reports",
+    "segments",
+    "settings",
+    "suppression_files",
+    "suppressions",
+    "versions",
+    "webhooks",
 ]  # fmt: skip
 
 blueprint = Blueprint("api", __name__)

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 from sqlalchemy import select
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from kairan import addresses
 from kairan.i18n import gettext as _
 from kairan.models.audience import Member
+from kairan.models.consent import ConsentSource
 from kairan.models.suppression import SuppressionReason
 from mailer.api.calls import Call, operation
 from mailer.api.idempotency import Answer
@@ -47,9 +48,13 @@ class SuppressionAdded(Shown):
 
 
 class SuppressionShown(SuppressionAdded):
+    """`source`: the door it came through; `actor`: who it was (account:3, token:2, member), empty for nobody in particular."""
+
     email: str | None
     """known only while a member has the address"""
     note: str
+    source: str
+    actor: str
     campaign_id: str | None
 
 
@@ -67,6 +72,8 @@ def _shown(call: Call, entry: suppression.Entry) -> SuppressionShown:
         created_at=entry.created_at,
         email=email,
         note=entry.note,
+        source=entry.source,
+        actor=entry.actor,
         campaign_id=text_id(entry.campaign_id),
     )
 
@@ -93,40 +100,48 @@ def create(call: Call, body: NewSuppression) -> Answer:
     with call.effect() as session:
         key = call.ground.secrets.address_key(addresses.normal(body.email))
         member_id = session.scalar(select(Member.id).where(Member.address_key == key))
+        how: dict[str, Any] = {"now": call.now, "note": body.note, "source": ConsentSource.API, "actor": call.actor}
         if member_id is None:
-            added = suppression.suppress_address(session, key, SuppressionReason.STAFF, now=call.now, note=body.note)
+            added = suppression.suppress_address(session, key, SuppressionReason.STAFF, **how)
         else:
             call.no_of(member_id)
-            added = suppression.suppress(session, member_id, SuppressionReason.STAFF, now=call.now, note=body.note)
+            added = suppression.suppress(session, member_id, SuppressionReason.STAFF, **how)
         if added:
             call.audit(session, "suppression.add", member_id)
-        entry = _entry(session, key, call, body.note)
+        entry = _entry(session, key, how)
         shown = SuppressionAdded(id=entry.id, reason=entry.reason, member_id=text_id(member_id), created_at=entry.created_at)
         return call.say(201 if added else 200, shown)
 
 
-def _entry(session: Session, key: bytes, call: Call, note: str) -> suppression.Entry:
+def _entry(session: Session, key: bytes, how: dict[str, Any]) -> suppression.Entry:
     """What stands there for the address; if its member was erased this moment, now written for the address alone."""
     if not (found := suppression.page(session, address_key=key)[0]):
-        suppression.suppress_address(session, key, SuppressionReason.STAFF, now=call.now, note=note)
+        suppression.suppress_address(session, key, SuppressionReason.STAFF, **how)
         found = suppression.page(session, address_key=key)[0]
     return found[0]
 
 
 @operation("DELETE", "/suppressions/{suppression_key}", "suppression.edit", {204: None}, query=ReleaseQuery, problems=(404, 409))
 def release(call: Call, suppression_key: str, query: ReleaseQuery) -> Answer:
-    """Takes an address off the list; `reason` is kept in the member's ledger. A no of the member's own below it stays."""
+    """Takes an address off the list; `reason` is kept in the member's ledger. A no of the member's own below it stays.
+
+    One that complained has to ask for mail again first, by their own act on the preference page (409, `own-act-missing`).
+    """
     if not query.reason:
         raise wrong_parameter("reason", _("This is empty."))
     if not _KEY.fullmatch(suppression_key):
         raise missing()
     with call.effect() as session:
         key = bytes.fromhex(suppression_key)
-        if suppression.reason_of(session, key) == SuppressionReason.ERASED:
-            detail = _("The person of this address had their data erased. Only they themselves can come back.")
-            raise Problem(409, detail, code="address-erased")
         member_id = session.scalar(select(Member.id).where(Member.address_key == key))
-        if not suppression.release(session, key, now=call.now, note=query.reason):
-            raise missing()
+        try:
+            if not suppression.release(session, key, now=call.now, note=query.reason):
+                raise missing()
+        except suppression.Erased:
+            detail = _("The person of this address had their data erased. Only they themselves can come back.")
+            raise Problem(409, detail, code="address-erased") from None
+        except suppression.OwnActMissing:
+            detail = _("They reported our mail as unwanted. They have to ask for mail again on their preference page first.")
+            raise Problem(409, detail, code="own-act-missing") from None
         call.audit(session, "suppression.release", member_id)
         return call.say(204)

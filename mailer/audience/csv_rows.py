@@ -117,7 +117,7 @@ def read_row(record: Record, header: Header, address_key: Callable[[str], bytes]
         raise RowRefused(_("the address is not valid: %(reason)s", reason=why(error))) from error
     return Row(
         line=record.line,
-        email=email,
+        email=addresses.kept(email),
         address_key=key,
         first_name=name(_at(fields, header.first_name)),
         last_name=name(_at(fields, header.last_name)),

@@ -15,7 +15,7 @@ from kairan.models.webhooks import FeedEntry, MemberVisit, WebhookPost
 from kairan.sql import is_sqlite
 from mailer.audience import csv_import, segments
 from tracking import erasure as tracked
-from unsubscribe import consent, ledger
+from unsubscribe import consent, ledger, moving
 
 
 def erase(session: Session, member_id: int, *, now: datetime, source: ConsentSource = ConsentSource.STAFF) -> None:
@@ -24,7 +24,8 @@ def erase(session: Session, member_id: int, *, now: datetime, source: ConsentSou
     The caller commits and waits (unsubscribe.waiting). Raises UnknownMember.
     """
     member = ledger.hold(session, member_id)
-    written = {member.email, addresses.as_mailbox(member.email), addresses.normal(member.email)}
+    known = {member.email, *moving.written(session, member_id)}
+    written = {form for email in known for form in (email, addresses.as_mailbox(email), addresses.normal(email))}
     _forget_replies(session, member_id)
     session.execute(delete(OutboxMail).where(func.lower(OutboxMail.recipient).in_({address.lower() for address in written})))
     for address in written:

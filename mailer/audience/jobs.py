@@ -171,11 +171,11 @@ class _Import:
         if not rejected:
             return
         number = self.result["rejected_pieces"]
-        data = _rejected_csv(sorted(rejected), with_header=number == 0)
+        data = rejected_csv(sorted(rejected), with_header=number == 0)
         session.add(JobFile(job_id=self.job.id, name=csv_import.REJECTED, piece=number, data=data))
 
 
-def _rejected_csv(rejected: list[tuple[int, str, str]], *, with_header: bool) -> bytes:
+def rejected_csv(rejected: list[tuple[int, str, str]], *, with_header: bool) -> bytes:
     """For a spreadsheet: with the mark that makes Excel read UTF-8, and no cell that it would take for a formula."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)

@@ -9,27 +9,26 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from kairan import addresses, installation
 from kairan.i18n import gettext as _
 from kairan.models.audience import List, Member, Recording, Subscription
-from kairan.models.consent import ConsentAct, ConsentSource
+from kairan.models.consent import ConsentSource
 from kairan.models.installation import LegalProfile
 from kairan.models.suppression import SuppressionReason
 from kairan.secrets import Secrets
 from kairan.sql import insert
 from mailer.audience import attributes, csv_rows
-from unsubscribe import consent, ledger, suppression
+from unsubscribe import consent, ledger, moving, suppression
 from unsubscribe.consent import LeftByThemselves, UnknownList
 from unsubscribe.ledger import UnknownMember
+from unsubscribe.moving import AddressErased, AddressTaken
 
-__all__ = ["UnknownList", "UnknownMember"]
+__all__ = ["AddressErased", "AddressTaken", "UnknownList", "UnknownMember"]
 
 PAGE_MAX = 1_000
 _CHOICES = ("format", "recording", "frequency", "language")
-_OWN_REASONS = (SuppressionReason.UNSUBSCRIBED, SuppressionReason.COMPLAINT, SuppressionReason.STAFF)
 
 
 class FieldRefused(ValueError):
@@ -38,14 +37,6 @@ class FieldRefused(ValueError):
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
         self.field = name
-
-
-class AddressErased(ValueError):
-    """The person of this address had their data erased; only they themselves can come back."""
-
-
-class AddressTaken(ValueError):
-    """Another member has this address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +84,7 @@ def add(
     if suppression.reason_of(session, key) == SuppressionReason.ERASED:
         raise AddressErased
     attributes.learn(session, values["attributes"], now=now)
-    member, is_new = _insert_or_merge(session, key, given.email.strip(), values, now)
+    member, is_new = _insert_or_merge(session, key, addresses.kept(given.email), values, now)
     for list_id in dict.fromkeys(lists):
         _enter(session, member.id, list_id, agreed, source, happened_at, now)
     return member, is_new
@@ -255,7 +246,7 @@ def update(
     if "attributes" in changes:
         _change_attributes(session, member, changes["attributes"] or {}, now)
     if "email" in changes:
-        _change_address(session, keys, member, changes["email"], now)
+        moving.move(session, member, changes["email"], _key(keys, changes["email"]), source=source, now=now)
     member.updated_at = now
     session.flush()
     wanted = {name: changes[name] for name in _CHOICES if changes.get(name) is not None}
@@ -269,23 +260,3 @@ def _change_attributes(session: Session, member: Member, given: Mapping[str, Any
     attributes.learn(session, wanted, now=now)
     kept = {name: value for name, value in member.attributes.items() if name not in given}
     member.attributes = _attributes({**kept, **wanted})
-
-
-def _change_address(session: Session, keys: Secrets, member: Member, email: str, now: datetime) -> None:
-    """A no goes along to the new address: it was the person who said it, not the mailbox."""
-    before, key = member.address_key, _key(keys, email)
-    if suppression.reason_of(session, key) == SuppressionReason.ERASED:
-        raise AddressErased
-    reason, has_left = suppression.reason_of(session, before), ledger.has_left(session, before)
-    try:
-        with session.begin_nested():
-            member.email, member.address_key = email.strip(), key
-            session.flush()
-    except IntegrityError as error:
-        raise AddressTaken from error
-    if key == before:
-        return
-    if reason in _OWN_REASONS:
-        suppression.suppress_address(session, key, reason, member_id=member.id, now=now)
-    if has_left and not ledger.has_left(session, key):
-        ledger.write(session, member, ConsentAct.LEAVE_ALL, ConsentSource.STAFF, detail={"carried": True}, now=now)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from kairan.models.audience import List, Purpose
 from kairan.models.campaigns import Campaign, Link
-from kairan.models.consent import ConsentRow, Wording
+from kairan.models.consent import ConsentRow, LeaveReason, Wording
 from kairan.models.deliveries import Delivery, State
 from kairan.models.events import Event, EventKind
 from kairan.models.webhooks import MemberVisit, Site
@@ -98,11 +98,20 @@ def _visits(session: Session, member_id: int, limit: int, before: datetime | Non
 
 def _acts(session: Session, member_id: int, limit: int, before: datetime | None) -> list[Entry]:
     query = (
-        select(ConsentRow, Campaign.name, List.name.label("list"), Purpose.name.label("purpose"), Wording.text.label("wording"))
+        select(
+            ConsentRow,
+            Campaign.name,
+            List.name.label("list"),
+            Purpose.name.label("purpose"),
+            Wording.text.label("wording"),
+            LeaveReason.reason.label("why"),
+            LeaveReason.words.label("words"),
+        )
         .outerjoin(Campaign, Campaign.id == ConsentRow.campaign_id)
         .outerjoin(List, List.id == ConsentRow.list_id)
         .outerjoin(Purpose, Purpose.id == ConsentRow.purpose_id)
         .outerjoin(Wording, Wording.id == ConsentRow.wording_id)
+        .outerjoin(LeaveReason, LeaveReason.consent_id == ConsentRow.id)
         .where(ConsentRow.member_id == member_id)
         .order_by(ConsentRow.happened_at.desc(), ConsentRow.id.desc())
         .limit(limit)
@@ -123,6 +132,8 @@ def _act(row: Any) -> Entry:
         "purpose": row.purpose,
         "wording": row.wording,
         "recorded_at": act.recorded_at,
+        **({"why": row.why} if row.why else {}),
+        **({"words": row.words} if row.words else {}),
         **({"evidence": act.detail} if act.detail else {}),
     }
     return Entry(act.happened_at, "consent", act.campaign_id, row.name, detail)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
-from kairan import clock, queues, vault
+from kairan import clock, outbox, queues, vault
 from kairan.models.outbox import OutboxMail, OutboxState
 from kairan.runtime import Runtime, runtime
 from kairan.settings import SmtpAccount
@@ -15,17 +15,13 @@ from kairan.sql import locked
 from mailer.delivery import outcomes, providers, signing
 from mailer.delivery.smtp import Connection, ConnectionLost, ProviderTrouble, RefusedReply, Reply
 
-SEND = "mailer.delivery.system_mail.send_due"
 LEASE = timedelta(minutes=12)
 """longer than RFC 5321's wait for the reply to the dot"""
 GIVE_UP_AFTER = timedelta(hours=48)
 BATCH = 50
 
+ring = outbox.ring
 log = logging.getLogger(__name__)
-
-
-def ring(ground: Runtime) -> None:
-    ground.queues.ring(queues.MAIL, SEND, timeout_s=1_800)
 
 
 def ring_waiting(ground: Runtime) -> None:

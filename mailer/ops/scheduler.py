@@ -151,7 +151,10 @@ class Scheduler:
         from mailer.reports import export_files
         from mailer.reports import jobs as reports
         from mailer.webhooks import jobs as webhooks
+        from unsubscribe import moving
 
+        with self.ground.writing() as session:
+            moving.forget_unconfirmed(session, clock.now())
         campaigns.housekeeping(self.ground)
         dns_jobs.ring_due(self.ground)
         export_files.expire(self.ground, clock.now())

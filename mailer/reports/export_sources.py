@@ -1,4 +1,4 @@
-"""What can be exported: members, deliveries, events, links and campaigns, each with its columns and its rows by pages in key order."""
+"""What can be exported: members, deliveries, events, links, campaigns, suppressions. Each has columns and rows by pages in key order."""
 
 import json
 from collections import defaultdict
@@ -15,6 +15,7 @@ from kairan.models.audience import Attribute, List, Member, Subscription
 from kairan.models.campaigns import Campaign, Link
 from kairan.models.deliveries import Delivery, State
 from kairan.models.events import Engagement, Event, EventKind, Rollup
+from kairan.models.suppression import SuppressedDomain, Suppression
 from mailer.reports import links, summary
 
 PAGE = 5_000
@@ -290,10 +291,47 @@ def _campaign_rows(session: Session, campaign: Campaign) -> list[Row]:
     return [(*own, *counts, *fetches)]
 
 
+# ---- suppressions
+
+_SUPPRESSION = (
+    Column("address_key"), Column("email", guarded="masked"), Column("domain"), Column("reason"), Column("source"), Column("actor"),
+    Column("note", guarded="left out"), Column("campaign_id", "id"), Column("created_at", "time"),
+)  # fmt: skip
+
+
+def _suppression_total(session: Session, _scope: Scope) -> int:
+    return sum(session.scalar(select(func.count()).select_from(table)) or 0 for table in (Suppression, SuppressedDomain))
+
+
+def _suppressions(database: Database, _scope: Scope, _columns: Sequence[Column]) -> Iterator[list[Row]]:
+    """The domains first, then the addresses; those that no member has are told by their key alone."""
+    address = Member.address_key == Suppression.address_key
+
+    def read_domains(session: Session, after: str) -> tuple[list[Row], str | None]:
+        found = list(
+            session.scalars(select(SuppressedDomain).where(SuppressedDomain.domain > after).order_by(SuppressedDomain.domain).limit(PAGE))
+        )
+        rows = [("", None, each.domain, "domain", "staff", each.actor, each.note, None, each.created_at) for each in found]
+        return rows, found[-1].domain if len(found) == PAGE else None
+
+    def read_addresses(session: Session, after: bytes) -> tuple[list[Row], bytes | None]:
+        query = select(Suppression, Member.email).outerjoin(Member, address).where(Suppression.address_key > after)
+        found = session.execute(query.order_by(Suppression.address_key).limit(PAGE)).all()
+        rows = [
+            (row.address_key.hex(), email, "", row.reason, row.source, row.actor, row.note, row.campaign_id, row.created_at)
+            for row, email in found
+        ]
+        return rows, found[-1][0].address_key if len(found) == PAGE else None
+
+    yield from _paged(database, read_domains, "")
+    yield from _paged(database, read_addresses, b"")
+
+
 SOURCES = {
     "members": Source("member.export", True, _member_columns, _member_total, _members),
     "deliveries": Source("events.export", True, lambda _session: _DELIVERY, _delivery_total, _deliveries),
     "events": Source("events.export", True, lambda _session: _EVENT, _event_total, _events),
     "links": Source("report.view", False, lambda _session: _LINK, _link_total, _by_campaign(_link_rows)),
+    "suppressions": Source("member.export", True, lambda _session: _SUPPRESSION, _suppression_total, _suppressions),
     "campaigns": Source("report.view", False, lambda _session: _CAMPAIGN, _campaign_total, _by_campaign(_campaign_rows)),
 }

@@ -25,6 +25,7 @@ from mailer.web import (
     versions,
 )
 from mailer.web.report_curves import FIRST
+from unsubscribe import leaving
 
 blueprint = Blueprint("campaign_report", __name__)
 LIVE_FOR = timedelta(hours=6)
@@ -48,6 +49,8 @@ def overview(campaign_id: int) -> edge.Answer:
         before = report_queries.earlier(session, campaign)
         shown["before"], shown["usual"] = before, report_queries.usual(before)
         shown["left_by"] = {reason: count for reason, count in shown["left"].items() if count}
+        shown["left_because"] = leaving.counts(session, campaign_id)
+        shown["left_words"] = leaving.words(session, campaign_id) if edge.can("consent.view") else []
         shown["breakdowns"] = breakdowns.all_of(session, campaign_id, campaign.audience)
         shown["rules"] = breakdowns.machines(session, campaign_id)
         shown["versions"] = versions.rows(session, campaign)

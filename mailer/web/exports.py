@@ -29,6 +29,10 @@ WHAT = {
     "deliveries": (lazy_gettext("Each delivery"), lazy_gettext("One line for each recipient: what became of the mail and what they did.")),
     "links": (lazy_gettext("Links"), lazy_gettext("Each link position with its clicks. No personal data.")),
     "campaigns": (lazy_gettext("Campaigns"), lazy_gettext("The figures of each campaign side by side. No personal data.")),
+    "suppressions": (
+        lazy_gettext("Suppression list"),
+        lazy_gettext("One line for each address and domain that gets no mail: why, since when, by whom. It can be imported again."),
+    ),
     "members": (lazy_gettext("Members"), lazy_gettext("One line for each member, with lists and further fields.")),
 }  # fmt: skip
 """what → (name, what stands in the file)"""
@@ -63,6 +67,18 @@ def ask_members() -> str:
 @edge.allowed("member.export")
 def export_members() -> edge.Answer:
     return _start("members", _list_scope())
+
+
+@blueprint.get("/audience/suppressions/export")
+@edge.allowed("member.export")
+def ask_suppressions() -> str:
+    return _page("suppressions", Scope(), None)
+
+
+@blueprint.post("/audience/suppressions/export")
+@edge.allowed("member.export")
+def export_suppressions() -> edge.Answer:
+    return _start("suppressions", Scope())
 
 
 @blueprint.get("/reports/export")
@@ -113,6 +129,8 @@ def _owner(session: Session, what: str, scope: Scope) -> tuple[str, str]:
     if scope.campaign_id is not None:
         campaign = session.get(Campaign, scope.campaign_id) or abort(404)
         return campaign.name, f"/campaigns/{campaign.id}"
+    if what == "suppressions":
+        return _("Suppression list"), "/audience/suppressions"
     if what != "members":
         return _("Reports"), "/reports"
     if scope.list_id is None:
@@ -122,7 +140,7 @@ def _owner(session: Session, what: str, scope: Scope) -> tuple[str, str]:
 
 
 def _tabs(what: str, scope: Scope) -> list[tuple[str, str, None, bool]]:
-    if what == "members":
+    if what in ("members", "suppressions"):
         return []
     choices = OF_CAMPAIGN if scope.campaign_id is not None else ("campaigns", "links")
     may = [name for name in choices if edge.can(SOURCES[name].action)]

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from kairan import addresses
 from kairan.models.audience import List, Member, Purpose, Subscription
 from kairan.models.consent import Permission
-from kairan.models.suppression import Suppression
 from mailer.web import edge
+from unsubscribe import suppression
 
 
 def listed(session: Session, search: str, list_id: int | None, after: int | None, limit: int) -> list[Member]:
@@ -45,9 +45,8 @@ def matches(search: str) -> ColumnElement[bool]:
 
 
 def suppressed(session: Session, members: Sequence[Member]) -> dict[int, str]:
-    keys = {member.address_key: member.id for member in members}
-    rows = session.execute(select(Suppression.address_key, Suppression.reason).where(Suppression.address_key.in_(keys)))
-    return {keys[bytes(key)]: reason for key, reason in rows}
+    """member → why they get no mail, of those who get none."""
+    return suppression.reasons(session, [member.id for member in members])
 
 
 def list_names(session: Session, members: Sequence[Member]) -> dict[int, list[str]]:

@@ -13,6 +13,7 @@ from mailer.audience import members, timeline
 from mailer.web import edge, member_queries, paging
 from mailer.web.campaign_steps import lists_with_numbers
 from mailer.web.forms import Form
+from unsubscribe import moving
 
 blueprint = Blueprint("members", __name__)
 TIMELINE_MAX, EVIDENCE_MAX = 60, 50
@@ -52,6 +53,7 @@ def show(member_id: int) -> str:
             member=member,
             suppressed=member_queries.suppressed(session, [member]).get(member.id),
             subscriptions=member_queries.subscriptions(session, member_id),
+            moves=moving.earlier(session, member_id),
             consents=timeline.consents(session, member_id, limit=EVIDENCE_MAX) if edge.can("consent.view") else [],
             timeline=timeline.timeline(session, member_id, limit=TIMELINE_MAX + 1, before=_before()),
             timeline_max=TIMELINE_MAX,

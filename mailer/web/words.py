@@ -12,7 +12,7 @@ from kairan.models.audience import Member
 from kairan.models.campaigns import CampaignStatus
 from kairan.models.deliveries import State
 from mailer.web import edge
-from unsubscribe import allowed
+from unsubscribe import allowed, leaving
 
 CAMPAIGN_STATUS = {
     "draft": _("Draft"),
@@ -35,7 +35,12 @@ DELIVERY_STATE = {
     "expired": _("Expired"),
 }
 JOB_STATE = {"queued": _("Waiting"), "running": _("Running"), "done": _("Done"), "failed": _("Failed"), "stopped": _("Cancelled")}
-JOB_KIND = {"import": _("Import of members"), "export": _("Export"), "rebuild": _("Rebuild of reports")}
+JOB_KIND = {
+    "import": _("Import of members"),
+    "suppressions": _("Import of suppressions"),
+    "export": _("Export"),
+    "rebuild": _("Rebuild of reports"),
+}
 ROLE = {"admin": _("Administrator"), "marketer": _("Marketer"), "analyst": _("Analyst"), "privacy_officer": _("Privacy officer")}
 FORMAT = {"html": _("HTML"), "text": _("Plain text")}
 RECORDING = {"identified": _("Recorded for the member"), "aggregate": _("Counted without the member"), "none": _("Not recorded")}
@@ -45,6 +50,7 @@ SUPPRESSION = {
     "bounced": _("Address does not exist"),
     "erased": _("Erased on request"),
     "staff": _("Entered by staff"),
+    "domain": _("The domain is suppressed"),
 }
 CONSENT_ACT = {
     "opt_in": _("Agreed"),
@@ -52,6 +58,7 @@ CONSENT_ACT = {
     "leave_all": _("Ended all mail"),
     "return": _("Came back"),
     "choose": _("Changed the choices"),
+    "address": _("Moved to another address"),
     "suppress": _("Put on the suppression list"),
     "release": _("Taken off the suppression list"),
     "suspend": _("Suspension of use"),
@@ -101,6 +108,7 @@ def install(app: Flask) -> None:
         consent_act=_label(CONSENT_ACT),
         consent_source=_label(CONSENT_SOURCE),
         left_out=_label(allowed.REASONS),
+        leave_reason=_label(leaving.REASONS),
         link_kind=_label(LINK_KIND),
         size=size,
         address=address,

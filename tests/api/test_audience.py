@@ -2,13 +2,17 @@
 
 from sqlalchemy import func, select
 
+from kairan import clock
 from kairan import jobs as job_rows
 from kairan.models.audience import Member
 from kairan.models.audit import AuditRow
-from kairan.models.consent import ConsentRow
+from kairan.models.consent import ConsentRow, ConsentSource
 from kairan.models.jobs import Job, JobFile
+from kairan.models.suppression import SuppressionReason
 from kairan.queues import WORK
 from mailer.audience import jobs as import_jobs
+from mailer.audience import suppression_import
+from unsubscribe import consent, suppression
 
 
 def _actions(ground) -> list[tuple[str, str]]:
@@ -211,3 +215,53 @@ def test_an_import_says_which_of_its_words_are_wrong(admin, news):
     assert _post_csv(admin, news, query="&consent_at=0001-01-01T00:00:00%2B09:00").status_code == 422
     assert _post_csv(admin, news, query="&consent_at=2026-11-01T09:00:00+09:00").status_code == 202
     assert _post_csv(admin, "99").json["errors"][0]["parameter"] == "list"
+
+
+# ---- suppressions
+
+
+def test_the_list_tells_who_put_an_address_there(admin, news):
+    admin("POST", "/suppressions", {"email": "m2@members.example"})
+
+    (entry,) = admin("GET", "/suppressions").json["items"]
+
+    assert (entry["source"], entry["actor"]) == ("api", "token:1")
+
+
+def test_a_complaint_waits_for_the_members_own_act(admin, news, ground):
+    with ground.writing() as session:
+        suppression.suppress(session, 1, SuppressionReason.COMPLAINT, now=clock.now())
+    (entry,) = admin("GET", "/suppressions").json["items"]
+
+    refused = admin("DELETE", f"/suppressions/{entry['id']}?reason=telephone")
+    with ground.writing() as session:
+        consent.come_back(session, 1, source=ConsentSource.PAGE, now=clock.now())
+
+    assert (refused.status_code, refused.json["type"].rpartition(":")[2]) == (409, "own-act-missing")
+    assert admin("DELETE", f"/suppressions/{entry['id']}?reason=telephone").status_code == 204
+
+
+def test_a_domain_is_put_on_the_list_and_taken_off(admin, news, ground):
+    first = admin("POST", "/suppressions/domains", {"domain": "Members.Example", "note": "closed"})
+    again = admin("POST", "/suppressions/domains", {"domain": "members.example"})
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert (first.json["domain"], again.json["note"], first.json["actor"]) == ("members.example", "closed", "token:1")
+    assert admin("POST", "/suppressions/domains", {"domain": "no domain"}).status_code == 422
+    assert [row["domain"] for row in admin("GET", "/suppressions/domains").json["items"]] == ["members.example"]
+    assert {row["suppressed"] for row in admin("GET", "/members").json["items"]} == {"domain"}
+    assert admin("DELETE", "/suppressions/domains/members.example").status_code == 204
+    assert admin("DELETE", "/suppressions/domains/members.example").status_code == 404
+    assert [action for _actor, action in _actions(ground)] == ["suppression.domain.add", "suppression.domain.release"]
+
+
+def test_a_file_of_suppressions_is_worked_by_a_job(admin, news, ground):
+    csv = b"email,reason\na@example.com,bounced\nnot one,\n"
+    answer = admin("POST", "/suppressions/import", data=csv, content_type="text/csv")
+    suppression_import.run(int(answer.json["job"]))
+
+    done = admin("GET", f"/jobs/{answer.json['job']}").json
+    assert (done["kind"], done["state"], done["done"], done["errors"]) == ("suppressions", "done", 2, 1)
+    (entry,) = admin("GET", "/suppressions").json["items"]
+    assert (entry["reason"], entry["source"], entry["actor"]) == ("bounced", "import", "token:1")
+    assert admin("POST", "/suppressions/import", data=csv, content_type="text/plain").status_code == 415

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kairan.tokens import TOKEN_LENGTH, Act, TokenError, TokenRing, Trace
+from kairan.tokens import TOKEN_LENGTH, Act, Proof, TokenError, TokenRing, Trace
 
 RING = TokenRing({1: b"k" * 32})
 NUMBERS = st.integers(min_value=0, max_value=2**40 - 1)
@@ -14,6 +14,7 @@ NUMBERS = st.integers(min_value=0, max_value=2**40 - 1)
 def test_a_token_gives_back_what_it_was_made_of(first: int, second: int) -> None:
     assert RING.read_trace(RING.trace(first, second)) == Trace(first, second)
     assert RING.read_act(RING.act(first, second)) == Act(first, second)
+    assert RING.read_proof(RING.proof(first, second)) == Proof(first, second)
     assert len(RING.trace(first, second)) == TOKEN_LENGTH
 
 
@@ -34,6 +35,15 @@ def test_a_click_link_does_not_open_the_choices(first: int, second: int) -> None
         RING.read_act(RING.trace(first, second))
     with pytest.raises(TokenError):
         RING.read_trace(RING.act(first, second))
+
+
+@given(NUMBERS, NUMBERS)
+def test_what_is_in_a_mail_proves_no_address(first: int, second: int) -> None:
+    for token in (RING.trace(first, second), RING.act(first, second)):
+        with pytest.raises(TokenError):
+            RING.read_proof(token)
+    with pytest.raises(TokenError):
+        RING.read_act(RING.proof(first, second))
 
 
 @given(st.text(max_size=80))

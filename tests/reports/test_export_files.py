@@ -16,11 +16,13 @@ import pytest
 
 from kairan import clock
 from kairan.models.audience import Attribute, List, Member, Purpose, Subscription
+from kairan.models.suppression import SuppressionReason
 from mailer.reports import export, export_formats, export_sources, export_xlsx
 from mailer.reports.export import FORMATS, SOURCES, Scope, Wanted
 from mailer.reports.export_formats import Options
 from mailer.reports.export_sources import Column, Row
 from tests.tracking.conftest import Sent
+from unsubscribe import domains, suppression
 
 COLUMNS = [
     Column("member_id", "id"), Column("email"), Column("occurred_at", "time"), Column("machine", "flag"), Column("clicks", "number"),
@@ -198,6 +200,9 @@ def members(sent: Sent) -> Sent:
         session.add(Subscription(member_id=2, list_id=tips.id, since=now))
         member = session.get_one(Member, 2)
         member.attributes = {"plan": "1.234,5", "unnamed": 1}
+        for name in ("gone", "went"):
+            suppression.suppress_address(session, sent.ground.secrets.address_key(f"{name}@x.example"), SuppressionReason.STAFF, now=now)
+            domains.add(session, f"{name}.example", actor="account:1", now=now)
     return sent
 
 

@@ -29,8 +29,8 @@ class Going:
     def token(self, member_id: int = 1) -> str:
         return self.ground.secrets.tokens.act(member_id, self.campaign_id)
 
-    def gated(self, member_id: int = 1) -> list[int]:
-        """The members that the next gate lets through, of this one."""
+    def gated(self, member_id: int = 1, *, keep: bool = False) -> list[int]:
+        """The members that the next gate lets through, of this one; undone unless `keep`."""
         with self.ground.writing() as session:
             revision = session.get_one(Campaign, self.campaign_id).revision
             passed = gate(
@@ -42,7 +42,8 @@ class Going:
                 started=0.0,
                 now=NOW,
             )
-            session.rollback()
+            if not keep:
+                session.rollback()
         return [row.member_id for row in passed]
 
     def counts(self) -> dict[str, int]:

@@ -1,16 +1,18 @@
 """`/p/TOKEN`: what a member chooses holds at the next gate and leaves its row in the ledger."""
 
+import re
 from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from kairan import clock
+from kairan import clock, i18n
 from kairan.models.audience import List, Member
-from kairan.models.consent import ConsentRow, Permission, Wording
+from kairan.models.consent import ConsentRow, ConsentSource, Permission, Wording
 from tests.support.ground import NOW, make_list
 from tests.unsubscribe.conftest import Going
+from unsubscribe import choice_words, choices, consent
 
 
 def member(going: Going, member_id: int = 2) -> Member:
@@ -40,6 +42,50 @@ def test_a_choice_is_kept_and_leaves_a_row(client: FlaskClient, going: Going, fi
     assert answer.status_code == 200
     assert getattr(member(going), {"language": "locale"}.get(field, field)) == value
     assert details(going) == [{field: [was, value]}]
+
+
+def test_a_choice_is_kept_in_the_words_that_were_read(client: FlaskClient, going: Going):
+    client.post(f"/p/{going.token(2)}", data={"recording": "none", "frequency": "weekly", "format": "html"})
+    client.post(f"/p/{going.token(1)}", data={"all": "leave"}, headers={"Accept-Language": "en"})
+
+    with going.ground.reading() as session:
+        query = select(Wording.text).join(ConsentRow, ConsentRow.wording_id == Wording.id).order_by(ConsentRow.id)
+        chosen, left = session.execute(query).scalars()
+    assert chosen == (
+        "How often: Once a week at most\nAfter one mail the next comes in seven days at the earliest; those between are left out.\n"
+        "What may be recorded: Nothing\nNo web beacon in the mails, and plain links."
+    )
+    with i18n.speaking("ja"):
+        assert left == str(choice_words.LEAVE_ALL) != str(choice_words.LEAVE_ALL).encode("ascii", "ignore").decode()
+
+
+def test_what_staff_choose_for_a_member_is_not_kept_as_the_members_words(going: Going):
+    with going.ground.writing() as session:
+        consent.choose(session, 2, source=ConsentSource.STAFF, format="text", now=NOW)
+
+    with going.ground.reading() as session:
+        assert session.execute(select(ConsentRow.wording_id)).scalar_one() is None
+
+
+def test_every_choice_stands_on_the_page_with_a_sentence_about_what_it_does(client: FlaskClient, going: Going):
+    page = client.get(f"/p/{going.token(2)}").text
+
+    possible = {"frequency": choices.FREQUENCIES, "format": choices.FORMATS, "recording": choices.RECORDINGS, "language": choices.LANGUAGES}
+    for name, values in possible.items():
+        assert [option.value for option in choice_words.OPTIONS[name]] == list(values)
+        for option in choice_words.OPTIONS[name]:
+            assert f'value="{option.value}"' in page
+            assert f"{option.does}" in page
+
+
+def test_the_page_is_one_small_request_beside_its_stylesheet(client: FlaskClient, going: Going):
+    answer = client.get(f"/p/{going.token(1)}")
+
+    linked = re.findall(r'(?:src|href)="(/[^"]+)"', answer.text)
+    assert len(answer.data) < 30_000
+    assert [path.partition("-")[0] for path in linked if path.startswith("/static/")] == ["/static/dist/public"]
+    with client.get(linked[0]) as style:
+        assert len(style.data) + len(answer.data) < 30_000
 
 
 def test_fields_that_are_absent_stay(client: FlaskClient, going: Going):
@@ -74,7 +120,8 @@ def test_no_lists_means_no_topic_and_a_tick_is_a_new_consent(client: FlaskClient
     client.post(f"/p/{going.token(2)}", data={"lists": ["", str(going.list_id)]})
     assert going.gated(2) == [2]
     with going.ground.reading() as session:
-        assert session.execute(select(Wording.text)).scalars().all() == ["I want to receive “News” by mail."]
+        said = session.execute(select(Wording.text).order_by(Wording.id)).scalars().all()
+    assert said == ["I want no more mail about “News”.", "I want to receive “News” by mail."]
 
 
 def test_a_member_without_consent_is_not_opted_in_by_saving_something_else(client: FlaskClient, going: Going):
@@ -89,8 +136,10 @@ def test_a_member_without_consent_is_not_opted_in_by_saving_something_else(clien
 
 
 def test_leaving_everything_from_the_preferences_stops_all_mail_and_may_be_taken_back(client: FlaskClient, going: Going):
-    client.post(f"/p/{going.token(2)}", data={"all": "leave"})
+    left = client.post(f"/p/{going.token(2)}", data={"all": "leave"})
     assert going.gated(2) == []
+    assert f"/u/{going.token(2)}#why" in left.text
+    assert 'id="why"' in client.get(f"/u/{going.token(2)}").text
 
     client.post(f"/p/{going.token(2)}", data={"all": "return"})
     assert going.gated(2) == [2]

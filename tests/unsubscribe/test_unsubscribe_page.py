@@ -5,9 +5,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from kairan import installation
-from kairan.models.audience import Member, Subscription
+from kairan.models.audience import List, Member, Subscription
 from kairan.models.consent import ConsentRow, ConsentSource, Permission
 from kairan.models.suppression import Suppression, SuppressionReason
+from mailer.audience import members
 from tests.support.ground import NOW, make_list
 from tests.unsubscribe.conftest import Going
 from unsubscribe import consent, suppression, topics
@@ -69,6 +70,48 @@ def test_a_scanner_that_fetches_the_link_changes_nothing(client: FlaskClient, go
     assert answer.status_code == 200
     assert going.counts() == before
     assert going.gated(1) == [1]
+
+
+SCANNERS = (
+    {"User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"},
+    {"User-Agent": "Mozilla/5.0 (compatible; Proofpoint URL Defense)", "Referer": "https://urldefense.example/v3/"},
+    {"User-Agent": "BarracudaCentral/1.0"},
+    {"User-Agent": "Mimecast-TTP/1.0", "X-Forwarded-For": "203.0.113.9"},
+    {"User-Agent": "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"},
+    {"User-Agent": "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", "Range": "bytes=0-32768"},
+    {"User-Agent": "SkypeUriPreview Preview/0.5"},
+    {"User-Agent": "facebookexternalhit/1.1", "Accept": "*/*"},
+    {"User-Agent": "curl/8.9.1"},
+    {"Purpose": "prefetch"},
+    {"Sec-Purpose": "prefetch;prerender", "Sec-Fetch-Site": "cross-site"},
+    {"X-Moz": "prefetch"},
+    {"User-Agent": ""},
+)
+"""requests as safe-link services, previews and browsers that look ahead make them"""
+
+
+@pytest.mark.parametrize("query", ["", "?undo=yes", "?List-Unsubscribe=One-Click", "?all=leave&format=text&address=x%40y.example"])
+def test_nothing_that_scanners_and_prefetchers_ask_for_changes_anything(client: FlaskClient, going: Going, query: str):
+    before = going.counts()
+
+    for headers in SCANNERS:
+        for path in (f"/u/{going.token()}", f"/p/{going.token()}"):
+            assert client.get(path + query, headers=headers).status_code == 200
+            assert client.head(path + query, headers=headers).status_code == 200
+
+    assert going.counts() == before
+    assert going.gated(1) == [1]
+
+
+def test_a_link_works_long_after_its_list_is_closed_and_the_member_has_moved(client: FlaskClient, going: Going):
+    with going.ground.writing() as session:
+        session.get_one(List, going.list_id).archived_at = NOW
+        members.update(session, going.ground.secrets, 1, {"email": "moved@elsewhere.example"}, now=NOW)
+
+    assert client.get(f"/u/{going.token(1)}").status_code == 200
+    client.post(f"/u/{going.token(1)}", data=ONE_CLICK)
+
+    assert going.gated(1) == []
 
 
 def test_the_page_shows_a_masked_address_and_speaks_the_members_language(client: FlaskClient, going: Going):

@@ -8,10 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from kairan import clock
+from kairan.models.audience import Member
 from kairan.models.campaigns import Campaign, CampaignStatus
+from kairan.models.consent import ConsentSource
 from kairan.models.events import Aspect, Facet
 from kairan.models.suppression import Suppression
 from kairan.runtime import Runtime
@@ -21,6 +23,7 @@ from mailer.web import breakdowns, report_curves
 from tests.support import recount
 from tests.web.test_browser import _sign_in as sign_in
 from tracking import machines, networks
+from unsubscribe import consent, leaving
 
 MEMBERS = 40
 SHOTS = os.environ.get("SHOTS", "")
@@ -102,6 +105,24 @@ def test_who_left_through_the_mail_is_told_by_reason(ground: Runtime, admin: Any
 
     page = words(admin.get(f"/campaigns/{campaign_id}"))
     assert re.search(r"Who left through this mail Reported as spam 1 Unsubscribed 2", page)
+
+
+def test_why_members_left_is_told_in_the_report_and_on_their_page(ground: Runtime, admin: Any) -> None:
+    campaign_id = read(ground, 1)
+    with ground.writing() as session:
+        member_id = session.execute(select(Member.id).limit(1)).scalar_one()
+        consent.leave_all(session, member_id, source=ConsentSource.PAGE, campaign_id=campaign_id, now=clock.now())
+        no = leaving.last_no(session, session.get_one(Member, member_id), campaign_id)
+        assert no is not None
+        leaving.tell(session, no, "too_many", "Three <a> day", now=clock.now())
+
+    report = admin.get(f"/campaigns/{campaign_id}").get_data(as_text=True)
+    member = admin.get(f"/audience/members/{member_id}").get_data(as_text=True)
+
+    assert "Reasons they gave" in report
+    for page in (report, member):
+        assert "Too many mails" in page
+        assert "“Three &lt;a&gt; day”" in page
 
 
 def test_the_technical_tab_names_rules_and_what_is_recorded(ground: Runtime, admin: Any) -> None:
