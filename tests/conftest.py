@@ -16,6 +16,13 @@ DATABASES = ("sqlite", "postgresql")
 compiled_once.install()
 
 
+_ONCE = (
+    "test_main_job.py", "test_rebuild.py", "test_moving.py", "test_after_leaving.py", "test_unsubscribe_page.py",
+    "test_preferences_page.py", "test_alerts.py",
+)  # fmt: skip
+"""files whose statements others run on PostgreSQL; in the quick suite they run on SQLite"""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test is marked by what it uses: `-m "not browser"` needs no Chromium, `-m "not postgres"` no PostgreSQL."""
@@ -31,9 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _belongs_to_test_all(item: pytest.Item) -> bool:
     """The quick suite has six minutes: pages, API, reports and webhooks on PostgreSQL too (their rules run on both below), the looks at
-    every page in more than one of four widths, themes and languages (90 s), and the README's pictures are for `make test-all`."""
-    folder = item.path.parent.name
-    if folder in ("web", "api", "reports", "webhooks") and "postgresql" in item.name:
+    every page in more than one of four widths, themes and languages (90 s), and the README's pictures are for `make test-all`. So is what
+    starts a whole installation a second time."""
+    folder, file = item.path.parent.name, item.path.name
+    if "postgresql" in item.name and (folder in ("web", "api", "reports", "webhooks") or file in _ONCE):
         return True
     if "[with-script" in item.name or item.path.name == "test_screenshots.py":
         return True

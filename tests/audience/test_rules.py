@@ -104,7 +104,7 @@ def _group(parts: st.SearchStrategy) -> st.SearchStrategy:
 rule_documents = _group(st.recursive(leaves(), _group, max_leaves=6))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(document=rule_documents, now=st.sampled_from(MOMENTS), walked=st.booleans())
 def test_any_rule_chooses_whom_python_chooses(asked, document, now, walked):
     try:

@@ -84,6 +84,7 @@ def _check(sending: Sending, kills: int, also: Set[str] = frozenset()) -> dict[s
     return states
 
 
+@pytest.mark.slow  # half a minute, of which ten seconds wait for a sweep; test_crash_points and test_horse kill in the quick suite
 @pytest.mark.timeout(240)
 def test_a_killed_worker_neither_doubles_nor_loses_nor_mails_after_a_no(begin: Callable[..., Any]) -> None:
     with begin(2_500, each_us=400) as sending:

@@ -136,6 +136,7 @@ PASTE = """html => {
 }"""
 
 
+@pytest.mark.slow
 @only_sqlite
 def test_by_mouse_blocks_go_in_are_set_and_come_out_as_mail(ground: Runtime, address: str, new_page: Callable[..., Any], axe: Any) -> None:
     page = new_page(locale="en-GB", viewport={"width": 1440, "height": 1000})
@@ -292,6 +293,7 @@ def test_a_mail_is_dragged_together(address: str, new_page: Callable[..., Any]) 
     wait_for("it was dropped", lambda: page.locator(".c-mail [data-block=divider]").count() == before + 1)
 
 
+@pytest.mark.slow
 @only_sqlite
 def test_products_and_whom_a_block_is_for_are_set_beside_the_mail(
     ground: Runtime, address: str, new_page: Callable[..., Any], axe: Any
@@ -337,6 +339,7 @@ COPY = """() => {
 }"""
 
 
+@pytest.mark.slow
 @only_sqlite
 def test_a_block_is_copied_into_another_campaign_as_it_is(ground: Runtime, address: str, new_page: Callable[..., Any]) -> None:
     page = new_page(locale="en-GB", viewport={"width": 1440, "height": 1000})

@@ -95,7 +95,7 @@ def test_pages_carry_the_strict_policy_and_are_not_stored(admin):
 
 def test_no_page_has_inline_style_or_script(app, admin):
     for rule in _admin_rules(app):
-        if "GET" in rule.methods and "<" not in rule.rule:
+        if "GET" in rule.methods and "<" not in rule.rule and not rule.rule.endswith("/preview"):  # a mail in its frame has both
             page = admin.get(rule.rule).get_data(as_text=True)
 
             assert not re.search(r"<[^>]* style=|<style|<script(?! type=\"module\" src=)|<[^>]* on[a-z]+=", page), rule
