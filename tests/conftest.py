@@ -18,9 +18,11 @@ compiled_once.install()
 
 _ONCE = (
     "test_main_job.py", "test_rebuild.py", "test_moving.py", "test_after_leaving.py", "test_unsubscribe_page.py",
-    "test_preferences_page.py", "test_alerts.py",
+    "test_preferences_page.py", "test_alerts.py", "test_restored.py",
 )  # fmt: skip
 """files whose statements others run on PostgreSQL; in the quick suite they run on SQLite"""
+_LOOKED_AT = ("test_browser.py", "test_public_archive.py", "test_versions_pages.py", "test_segments_page.py")
+"""where the quick suite looks at pages by axe and width: test_browser opens every page, the others those that were made last"""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -38,14 +40,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _belongs_to_test_all(item: pytest.Item) -> bool:
     """The quick suite has six minutes: pages, API, reports and webhooks on PostgreSQL too (their rules run on both below), the looks at
-    every page in more than one of four widths, themes and languages (90 s), and the README's pictures are for `make test-all`. So is what
-    starts a whole installation a second time."""
+    every page in more than one of four widths, themes and languages and at each state of each area (three minutes), and the README's
+    pictures are for `make test-all`. So is what starts a whole installation a second time."""
     folder, file = item.path.parent.name, item.path.name
     if "postgresql" in item.name and (folder in ("web", "api", "reports", "webhooks") or file in _ONCE):
         return True
     if "[with-script" in item.name or item.path.name == "test_screenshots.py":
         return True
-    return "open_to_everybody" in item.name and "390-light-ja" not in item.name
+    if file == "test_rules.py" and "postgresql" in item.name:
+        return "any_rule" not in item.name
+    return "open_to_everybody" in item.name and not (file in _LOOKED_AT and "390-light-ja" in item.name)
 
 
 @pytest.fixture(autouse=True)

@@ -83,7 +83,7 @@ def fetched(valkey: str) -> int:
         return sum(len(packing.unpack(fields[FIELD]).fetches) for _id, fields in redis.xrange(STREAM))
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_server_that_ends_flushes_first(server: tuple[subprocess.Popen[bytes], int], valkey: str, how: signal.Signals) -> None:
     """Killed with -9, granian takes its worker process along by SIGTERM, so that one flushes too."""
     process, port = server
