@@ -156,6 +156,17 @@ def test_a_step_saves_by_itself_and_the_second_of_two_is_told(address, new_page)
     assert second.input_value("#subject") == "Second"
 
 
+def test_a_step_that_cannot_be_saved_says_which_field_is_wrong_and_saves_once_it_is_right(address, page):
+    _sign_in(page, address)
+    page.goto(f"{address}/campaigns/2/content")
+
+    page.fill("#from_email", "nobody")
+    page.wait_for_selector("[data-savestate][data-state=refused]:has-text('This is not a mail address')")
+    page.fill("#from_email", "news@example.org")
+
+    page.wait_for_selector("[data-savestate][data-state=saved]")
+
+
 def test_the_count_of_recipients_follows_the_choice(address, page):
     _sign_in(page, address)
     page.goto(f"{address}/campaigns/2/recipients")

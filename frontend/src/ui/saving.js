@@ -24,6 +24,7 @@ function watch(form) {
       const answer = await fetch(form.action, { method: "POST", body: new FormData(form), headers: { Accept: "application/json" } });
       const told = answer.headers.get("Content-Type")?.includes("json") ? await answer.json() : {};
       if (answer.status === 409) return conflict(told);
+      if (answer.status === 422) return refused(told.errors ?? {});
       if (!answer.ok) throw new Error(String(answer.status));
       if (told.revision && form.elements.base) form.elements.base.value = told.revision;
       say(dirty ? "unsaved" : "saved");
@@ -32,6 +33,14 @@ function watch(form) {
       dirty = true;
       say("failed");
     }
+  };
+
+  // What is typed stays; “Save” shows the sentence beside the field.
+  const refused = (errors) => {
+    dirty = true;
+    say("refused");
+    const said = Object.values(errors)[0];
+    if (said) state.textContent = `${state.dataset.refused}: ${said}`;
   };
 
   const conflict = () => {
